@@ -1,0 +1,63 @@
+#include "lock.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+/* The pid stands on the first line, the address on the second. */
+static void read_info(int fd, struct lock_info *out)
+{
+    char text[128];
+    *out = (struct lock_info){0};
+    ssize_t n = pread(fd, text, sizeof text - 1, 0);
+    if (n <= 0)
+        return;
+    text[n] = 0;
+    sscanf(text, "%d %63s", &out->pid, out->address);
+}
+
+int lock_take(const char *path, struct err *err)
+{
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+    if (fd < 0) {
+        err_set(err, "%s: %s", path, strerror(errno));
+        return -1;
+    }
+    if (!flock(fd, LOCK_EX | LOCK_NB))
+        return fd;
+    if (errno == EWOULDBLOCK) {
+        struct lock_info info;
+        read_info(fd, &info);
+        err_set(err, "another monitor runs for this env already: pid %d%s%s (%s is locked)", info.pid,
+                info.address[0] ? ", port " : "", info.address[0] ? info.address : "", path);
+    } else {
+        err_set(err, "%s: lock: %s", path, strerror(errno));
+    }
+    close(fd);
+    return -1;
+}
+
+int lock_write(int fd, const char *address)
+{
+    char text[128];
+    int n = snprintf(text, sizeof text, "%d\n%s\n", getpid(), address);
+    if (ftruncate(fd, 0) || pwrite(fd, text, (size_t)n, 0) != n)
+        return errno ? -errno : -EIO;
+    return 0;
+}
+
+bool lock_read(const char *path, struct lock_info *out)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0)
+        return false;
+    /* A shared lock can be had only when nobody holds the exclusive one: then the file is stale. */
+    bool held = flock(fd, LOCK_SH | LOCK_NB) && errno == EWOULDBLOCK;
+    if (held)
+        read_info(fd, out);
+    close(fd);
+    return held;
+}

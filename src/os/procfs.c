@@ -1,0 +1,263 @@
+#include "procfs.h"
+
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define CHUNK_SIZE (64 * 1024)
+#define FILE_MAX (4 * 1024 * 1024) /* more than any command line or environment may be (ARG_MAX is a quarter of the stack limit) */
+
+/* Strings of a table live in a chain of chunks: thousands of small texts, freed together. */
+struct procfs_chunk {
+    struct procfs_chunk *next;
+    size_t used, size;
+    char data[];
+};
+
+/* Reads a whole /proc file of a process into *buf (grown as needed, kept for the
+ * next call). Returns the length, or -1. */
+static ssize_t read_all(int dir, const char *name, char **buf, size_t *cap)
+{
+    int fd = openat(dir, name, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return -1;
+    size_t len = 0;
+    for (;;) {
+        if (*cap - len < 2) {
+            char *bigger = *cap >= FILE_MAX ? NULL : realloc(*buf, *cap * 2);
+            if (!bigger)
+                break; /* what was read so far has to do */
+            *buf = bigger;
+            *cap *= 2;
+        }
+        ssize_t n = read(fd, *buf + len, *cap - len - 1);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            break;
+        len += (size_t)n;
+    }
+    close(fd);
+    (*buf)[len] = 0;
+    return (ssize_t)len;
+}
+
+/* The name (field 2) may hold blanks and parentheses: the fields begin after the last ')'. */
+static bool parse_stat(const char *text, struct procfs_stat *out)
+{
+    static long tick, page_kib;
+    if (!tick) {
+        tick = sysconf(_SC_CLK_TCK);
+        page_kib = sysconf(_SC_PAGESIZE) / 1024;
+    }
+    const char *p = strrchr(text, ')');
+    if (!p || p[1] != ' ')
+        return false;
+    unsigned long long field[53] = {0};
+    out->state = p[2];
+    int n = 3;
+    for (p += 3; *p && n < 52;) {
+        char *end;
+        long long v = strtoll(p, &end, 10);
+        if (end == p)
+            break;
+        field[++n] = (unsigned long long)v;
+        p = end;
+        if (n == 22 || n == 24) /* past LLONG_MAX strtoll would stick; these two fit */
+            continue;
+    }
+    if (n < 24)
+        return false;
+    out->ppid = (pid_t)field[4];
+    out->pgrp = (pid_t)field[5];
+    out->session = (pid_t)field[6];
+    out->cpu_ms = (int64_t)((field[14] + field[15]) * 1000 / (unsigned long long)tick);
+    out->start_ticks = field[22];
+    out->rss_kib = (int64_t)field[24] * page_kib;
+    out->exit_status = (int)field[52];
+    /* The kernel shows 0 to who may not look; a process of another user stays "unknown" then. */
+    out->exit_status_known = n >= 52 && out->state == 'Z' && (geteuid() == 0 || out->exit_status != 0);
+    return true;
+}
+
+bool procfs_stat(pid_t pid, struct procfs_stat *out)
+{
+    char path[40], text[1024];
+    snprintf(path, sizeof path, "/proc/%d/stat", pid);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return false;
+    ssize_t n = read(fd, text, sizeof text - 1);
+    close(fd);
+    if (n <= 0)
+        return false;
+    text[n] = 0;
+    return parse_stat(text, out);
+}
+
+int64_t procfs_start_ms(uint64_t start_ticks)
+{
+    return (int64_t)(start_ticks * 1000 / (uint64_t)sysconf(_SC_CLK_TCK));
+}
+
+bool procfs_catches(pid_t pid, int sig)
+{
+    char path[40], line[256];
+    snprintf(path, sizeof path, "/proc/%d/status", pid);
+    FILE *f = fopen(path, "re");
+    if (!f)
+        return false;
+    uint64_t caught = 0;
+    while (fgets(line, sizeof line, f))
+        if (sscanf(line, "SigCgt: %" SCNx64, &caught) == 1)
+            break;
+    fclose(f);
+    return caught >> (sig - 1) & 1;
+}
+
+const char *procfs_limit_name(int resource)
+{
+    static const char *const names[] = {
+        [RLIMIT_CPU] = "cpu time",        [RLIMIT_FSIZE] = "file size",      [RLIMIT_DATA] = "data segment",
+        [RLIMIT_STACK] = "stack",         [RLIMIT_CORE] = "core file size",  [RLIMIT_RSS] = "resident memory",
+        [RLIMIT_NPROC] = "processes",     [RLIMIT_NOFILE] = "open files",    [RLIMIT_MEMLOCK] = "locked memory",
+        [RLIMIT_AS] = "virtual memory",   [RLIMIT_LOCKS] = "file locks",     [RLIMIT_SIGPENDING] = "pending signals",
+        [RLIMIT_MSGQUEUE] = "message queues", [RLIMIT_NICE] = "nice",        [RLIMIT_RTPRIO] = "realtime priority",
+        [RLIMIT_RTTIME] = "realtime cpu time",
+    };
+    return resource >= 0 && (size_t)resource < ARRAY_LEN(names) ? names[resource] : "unknown limit";
+}
+
+/* A copy of len bytes and a NUL, owned by the table; NULL when memory ran out. */
+static char *keep(struct procfs_table *t, const char *s, size_t len)
+{
+    struct procfs_chunk *c = t->strings;
+    if (!c || c->size - c->used < len + 1) {
+        size_t size = MAX(len + 1, CHUNK_SIZE);
+        c = malloc(sizeof *c + size);
+        if (!c) {
+            t->error = -ENOMEM;
+            return NULL;
+        }
+        *c = (struct procfs_chunk){.next = t->strings, .size = size};
+        t->strings = c;
+    }
+    char *copy = c->data + c->used;
+    memcpy(copy, s, len);
+    copy[len] = 0;
+    c->used += len + 1;
+    return copy;
+}
+
+static const char *keep_link(struct procfs_table *t, int dir, const char *name)
+{
+    char path[PATH_MAX];
+    ssize_t n = readlinkat(dir, name, path, sizeof path);
+    return n > 0 ? keep(t, path, (size_t)n) : NULL;
+}
+
+/* The value of variable `name` in an environment of NUL-ended entries. */
+static const char *find_variable(const char *env, size_t len, const char *name)
+{
+    size_t n = strlen(name);
+    for (const char *p = env; p < env + len; p += strlen(p) + 1)
+        if (!strncmp(p, name, n) && p[n] == '=')
+            return p + n + 1;
+    return NULL;
+}
+
+struct scratch {
+    char *data;
+    size_t cap;
+};
+
+static bool look_at(struct procfs_table *t, int proc, const char *name, const char *marker, struct scratch *s)
+{
+    int dir = openat(proc, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (dir < 0)
+        return false;
+    struct procfs_entry e = {.pid = (pid_t)strtol(name, NULL, 10)};
+    bool ok = read_all(dir, "stat", &s->data, &s->cap) > 0 && parse_stat(s->data, &e.stat);
+    struct stat st;
+    if (ok && !fstat(dir, &st))
+        e.uid = st.st_uid;
+    if (ok && e.stat.state != 'Z') {
+        ssize_t n = read_all(dir, "cmdline", &s->data, &s->cap);
+        if (n > 0) {
+            e.cmdline = keep(t, s->data, (size_t)n);
+            e.cmdline_len = (size_t)n;
+            n = read_all(dir, "environ", &s->data, &s->cap);
+            const char *value = n > 0 ? find_variable(s->data, (size_t)n, marker) : NULL;
+            e.marker = value ? keep(t, value, strlen(value)) : NULL;
+            e.exe = keep_link(t, dir, "exe");
+            e.cwd = keep_link(t, dir, "cwd");
+        }
+    }
+    close(dir);
+    if (ok)
+        t->entries[t->count++] = e;
+    return ok;
+}
+
+static int by_pid(const void *a, const void *b)
+{
+    pid_t x = ((const struct procfs_entry *)a)->pid, y = ((const struct procfs_entry *)b)->pid;
+    return (x > y) - (x < y);
+}
+
+void procfs_scan(const char *marker, struct procfs_table *out)
+{
+    *out = (struct procfs_table){0};
+    struct scratch s = {malloc(4096), 4096};
+    DIR *d = s.data ? opendir("/proc") : NULL;
+    if (!d) {
+        out->error = s.data ? -errno : -ENOMEM;
+        free(s.data);
+        return;
+    }
+    size_t cap = 0;
+    for (struct dirent *e; (e = readdir(d));) {
+        if (!isdigit((unsigned char)e->d_name[0]))
+            continue;
+        if (out->count == cap) {
+            cap = cap ? cap * 2 : 256;
+            struct procfs_entry *more = realloc(out->entries, cap * sizeof *more);
+            if (!more) {
+                out->error = -ENOMEM;
+                break;
+            }
+            out->entries = more;
+        }
+        look_at(out, dirfd(d), e->d_name, marker, &s);
+    }
+    closedir(d);
+    free(s.data);
+    if (out->count)
+        qsort(out->entries, out->count, sizeof *out->entries, by_pid);
+}
+
+void procfs_table_fini(struct procfs_table *t)
+{
+    while (t->strings) {
+        struct procfs_chunk *next = t->strings->next;
+        free(t->strings);
+        t->strings = next;
+    }
+    free(t->entries);
+    *t = (struct procfs_table){0};
+}
+
+const struct procfs_entry *procfs_table_find(const struct procfs_table *t, pid_t pid)
+{
+    struct procfs_entry key = {.pid = pid};
+    return t->count ? bsearch(&key, t->entries, t->count, sizeof key, by_pid) : NULL;
+}

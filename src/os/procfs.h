@@ -1,0 +1,61 @@
+/* Facts about processes from /proc: one process, or all of them in one pass. */
+#ifndef FM_PROCFS_H
+#define FM_PROCFS_H
+
+#include "base.h"
+
+#include <sys/types.h>
+
+/* From /proc/PID/stat. */
+struct procfs_stat {
+    pid_t ppid, pgrp, session;
+    char state;            /* 'R', 'S', 'D', 'T', 'Z' … */
+    uint64_t start_ticks;  /* since boot, in clock ticks */
+    int64_t cpu_ms;        /* user + system */
+    int64_t rss_kib;
+    bool exit_status_known; /* a zombie we are allowed to look at */
+    int exit_status;        /* as wait(2) gives it */
+};
+
+/* false: no such process (or /proc can't be read). */
+bool procfs_stat(pid_t pid, struct procfs_stat *out);
+
+/* Start time of a process as milliseconds on the clock of clock_mono_ms. */
+int64_t procfs_start_ms(uint64_t start_ticks);
+
+/* Does the process run a handler of its own for this signal? false as well when it can't be told. */
+bool procfs_catches(pid_t pid, int sig);
+
+/* The signal limits of setrlimit by name, "open files" for RLIMIT_NOFILE, for messages. Static. */
+const char *procfs_limit_name(int resource);
+
+/* One process of a pass over all. Strings are owned by the table. */
+struct procfs_entry {
+    pid_t pid;
+    struct procfs_stat stat;
+    uid_t uid;
+    const char *marker;  /* value of the environment variable looked for, or NULL */
+    const char *cmdline; /* arguments, each ended by a NUL; NULL: none (a kernel thread, a zombie) */
+    size_t cmdline_len;
+    const char *exe; /* path of the executable, or NULL when it may not be seen */
+    const char *cwd; /* working folder, or NULL; read only for relative commands */
+};
+
+struct procfs_table {
+    struct procfs_entry *entries; /* by pid */
+    size_t count;
+    int error; /* 0, or the -errno of reading /proc itself or of memory running out */
+    struct procfs_chunk *strings;
+};
+
+/* Looks at every process once. `marker` is the name of the environment variable to
+ * look for. Slow with many processes (some 10 µs each): meant for the thread pool.
+ * Always fills *out; free it with procfs_table_fini. */
+void procfs_scan(const char *marker, struct procfs_table *out);
+
+void procfs_table_fini(struct procfs_table *t);
+
+/* The entry of a pid, or NULL. */
+const struct procfs_entry *procfs_table_find(const struct procfs_table *t, pid_t pid);
+
+#endif

@@ -1,0 +1,64 @@
+/* Everything the core asks of the outside: time, timers, processes, their consoles.
+ *
+ * The core only ever talks to a struct world. world_linux is the real one, on a libuv
+ * loop; world_sim is made of memory and a clock that jumps, so that the same core runs
+ * in unit tests and simulations. */
+#ifndef FM_WORLD_H
+#define FM_WORLD_H
+
+#include "base.h"
+#include "proc.h"
+#include "procfs.h"
+#include "timers.h"
+
+struct world;
+
+/* Embedded in who wants to know that a process ended. `ended` may be called once too
+ * often (the process may have been reaped already): ask reap. */
+struct world_watch {
+    void (*ended)(struct world_watch *w);
+};
+
+/* The result of looking at all processes; `table` is the callee's only during the call. */
+typedef void world_scan_fn(void *arg, const struct procfs_table *table);
+
+struct world_ops {
+    int64_t (*mono_ms)(struct world *w);
+    int64_t (*wall_ms)(struct world *w);
+
+    /* Starts a process whose console is the file log_path (opened for appending; log_fd
+     * of the spec is filled in). As proc_spawn otherwise. */
+    int (*spawn)(struct world *w, struct proc_spec *spec, const char *log_path, struct proc *out,
+                 struct proc_fault *fault);
+    int (*adopt)(struct world *w, pid_t pid, uint64_t start_ticks, struct proc *out);
+    int (*signal)(struct world *w, const struct proc *p, int sig, enum proc_scope scope);
+    bool (*reap)(struct world *w, struct proc *p, bool kill_group, struct proc_exit *out);
+    bool (*catches)(struct world *w, const struct proc *p, int sig);
+
+    /* From now on watch->ended is called when the process ends. 0 or -errno. */
+    int (*watch)(struct world *w, const struct proc *p, struct world_watch *watch);
+    /* Stops watching and lets go of the process (proc_close). */
+    void (*release)(struct world *w, struct proc *p);
+
+    /* Looks at all processes, off the loop, and calls fn later (never from inside). Several
+     * may be under way. 0 or -errno (then fn is never called). */
+    int (*scan)(struct world *w, world_scan_fn *fn, void *arg);
+
+    /* See console_tail. */
+    char *(*tail)(struct world *w, const char *log_path, int lines, size_t bytes);
+};
+
+struct world {
+    const struct world_ops *ops;
+    struct timers timers;
+};
+
+/* Arms a timer after_ms from now. Never fails: room was reserved (timers_reserve) by
+ * whoever made its owner. */
+void world_timer_set(struct world *w, struct timer *t, int64_t after_ms);
+void world_timer_clear(struct world *w, struct timer *t);
+
+/* The name of the environment variable every service carries: HOME:ENV/NAME. */
+#define WORLD_MARKER "FOTA_MONITOR_SERVICE"
+
+#endif

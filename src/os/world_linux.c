@@ -1,0 +1,221 @@
+#include "world_linux.h"
+
+#include "clock.h"
+#include "console.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+#include <uv.h>
+
+/* Ends are taken in batches: no more than this many before the loop turns to other things. */
+#define ENDS_PER_TURN 64
+
+struct world_linux {
+    struct world base;
+    uv_loop_t *loop;
+    uv_timer_t tick;       /* the one timer of the loop that drives ours */
+    uv_prepare_t prepare;  /* sets it before the loop waits */
+    int epoll_fd;          /* holds every pidfd: one watcher of the loop, and one call a service */
+    uv_poll_t ends;
+    int handles;           /* still to be closed */
+};
+
+struct scan {
+    uv_work_t work;
+    struct procfs_table table;
+    world_scan_fn *fn;
+    void *arg;
+};
+
+static struct world_linux *self(struct world *w)
+{
+    return CONTAINER_OF(w, struct world_linux, base);
+}
+
+static int64_t mono_ms(struct world *w)
+{
+    (void)w;
+    return clock_mono_ms();
+}
+
+static int64_t wall_ms(struct world *w)
+{
+    (void)w;
+    return clock_wall_ms();
+}
+
+static int spawn(struct world *w, struct proc_spec *spec, const char *log_path, struct proc *out,
+                 struct proc_fault *fault)
+{
+    (void)w;
+    int fd = console_open(log_path);
+    if (fd < 0) {
+        *out = (struct proc){.pidfd = -1};
+        *fault = (struct proc_fault){.stage = PROC_STAGE_LOG, .error = -fd};
+        return fd;
+    }
+    spec->log_fd = fd;
+    int r = proc_spawn(spec, out, fault);
+    close(fd);
+    return r;
+}
+
+static int adopt(struct world *w, pid_t pid, uint64_t start_ticks, struct proc *out)
+{
+    (void)w;
+    return proc_adopt(pid, start_ticks, out);
+}
+
+static int send_signal(struct world *w, const struct proc *p, int sig, enum proc_scope scope)
+{
+    (void)w;
+    return proc_signal(p, sig, scope);
+}
+
+static bool reap(struct world *w, struct proc *p, bool kill_group, struct proc_exit *out)
+{
+    (void)w;
+    return proc_reap(p, kill_group, out);
+}
+
+static bool catches(struct world *w, const struct proc *p, int sig)
+{
+    (void)w;
+    return procfs_catches(p->pid, sig);
+}
+
+static int watch(struct world *w, const struct proc *p, struct world_watch *watch)
+{
+    struct epoll_event ev = {.events = EPOLLIN, .data.ptr = watch};
+    return epoll_ctl(self(w)->epoll_fd, EPOLL_CTL_ADD, p->pidfd, &ev) ? -errno : 0;
+}
+
+static void release(struct world *w, struct proc *p)
+{
+    if (p->pidfd >= 0)
+        epoll_ctl(self(w)->epoll_fd, EPOLL_CTL_DEL, p->pidfd, NULL);
+    proc_close(p);
+}
+
+static void scan_work(uv_work_t *work)
+{
+    procfs_scan(WORLD_MARKER, &CONTAINER_OF(work, struct scan, work)->table);
+}
+
+static void scan_done(uv_work_t *work, int status)
+{
+    struct scan *s = CONTAINER_OF(work, struct scan, work);
+    if (status == 0)
+        s->fn(s->arg, &s->table);
+    procfs_table_fini(&s->table);
+    free(s);
+}
+
+static int scan(struct world *w, world_scan_fn *fn, void *arg)
+{
+    struct scan *s = calloc(1, sizeof *s);
+    if (!s)
+        return -ENOMEM;
+    s->fn = fn;
+    s->arg = arg;
+    int r = uv_queue_work(self(w)->loop, &s->work, scan_work, scan_done);
+    if (r)
+        free(s);
+    return r;
+}
+
+static char *tail(struct world *w, const char *log_path, int lines, size_t bytes)
+{
+    (void)w;
+    return console_tail(log_path, lines, bytes);
+}
+
+static const struct world_ops ops = {
+    .mono_ms = mono_ms,
+    .wall_ms = wall_ms,
+    .spawn = spawn,
+    .adopt = adopt,
+    .signal = send_signal,
+    .reap = reap,
+    .catches = catches,
+    .watch = watch,
+    .release = release,
+    .scan = scan,
+    .tail = tail,
+};
+
+static void on_ends(uv_poll_t *handle, int status, int events)
+{
+    (void)status;
+    (void)events;
+    struct world_linux *wl = CONTAINER_OF(handle, struct world_linux, ends);
+    struct epoll_event ev[ENDS_PER_TURN];
+    int n = epoll_wait(wl->epoll_fd, ev, ENDS_PER_TURN, 0);
+    for (int i = 0; i < n; i++) {
+        struct world_watch *watch = ev[i].data.ptr;
+        watch->ended(watch);
+    }
+}
+
+static void on_tick(uv_timer_t *timer)
+{
+    struct world_linux *wl = CONTAINER_OF(timer, struct world_linux, tick);
+    timers_run(&wl->base.timers, clock_mono_ms());
+}
+
+static void on_prepare(uv_prepare_t *prepare)
+{
+    struct world_linux *wl = CONTAINER_OF(prepare, struct world_linux, prepare);
+    int64_t due = timers_next(&wl->base.timers);
+    if (due < 0) {
+        uv_timer_stop(&wl->tick);
+        return;
+    }
+    int64_t wait = due - clock_mono_ms();
+    uv_update_time(wl->loop); /* what ran since the loop last looked at its clock must not delay the timer */
+    uv_timer_start(&wl->tick, on_tick, (uint64_t)MAX(wait, 0), 0);
+}
+
+struct world *world_linux_new(struct uv_loop_s *loop, int *error)
+{
+    struct world_linux *wl = calloc(1, sizeof *wl);
+    *error = -ENOMEM;
+    if (!wl)
+        return NULL;
+    *wl = (struct world_linux){.base.ops = &ops, .loop = loop, .handles = 3};
+    wl->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    *error = wl->epoll_fd < 0 ? -errno : uv_poll_init(loop, &wl->ends, wl->epoll_fd);
+    if (*error) {
+        if (wl->epoll_fd >= 0)
+            close(wl->epoll_fd);
+        free(wl);
+        return NULL;
+    }
+    uv_timer_init(loop, &wl->tick);
+    uv_prepare_init(loop, &wl->prepare);
+    uv_prepare_start(&wl->prepare, on_prepare);
+    uv_poll_start(&wl->ends, UV_READABLE, on_ends);
+    return &wl->base;
+}
+
+static void on_closed(uv_handle_t *handle)
+{
+    struct world_linux *wl = handle->data;
+    if (--wl->handles)
+        return;
+    close(wl->epoll_fd);
+    timers_fini(&wl->base.timers);
+    free(wl);
+}
+
+void world_linux_free(struct world *w)
+{
+    struct world_linux *wl = self(w);
+    uv_handle_t *handles[] = {(uv_handle_t *)&wl->tick, (uv_handle_t *)&wl->prepare, (uv_handle_t *)&wl->ends};
+    for (size_t i = 0; i < ARRAY_LEN(handles); i++) {
+        handles[i]->data = wl;
+        uv_close(handles[i], on_closed);
+    }
+}
