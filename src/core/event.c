@@ -1,0 +1,233 @@
+#include "event.h"
+
+#include "conf.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define PENDING_MAX (1024 * 1024) /* lines kept while the file can't be written */
+
+static const char *const kind_names[EVENT_KINDS] = {
+    [EVENT_DOWN] = "down",         [EVENT_WAITING] = "waiting",       [EVENT_STARTING] = "starting",
+    [EVENT_UP] = "up",             [EVENT_STOPPING] = "stopping",     [EVENT_FAILED] = "failed",
+    [EVENT_EXIT] = "exit",         [EVENT_SPAWN_FAIL] = "spawn_fail", [EVENT_DECISION] = "decision",
+    [EVENT_COMMAND] = "command",   [EVENT_CONFIG] = "config",         [EVENT_ADOPT] = "adopt",
+    [EVENT_SIGNAL] = "signal",     [EVENT_CLEANUP] = "cleanup",       [EVENT_AUDIT] = "audit",
+    [EVENT_MONITOR] = "monitor",
+};
+
+void event_ring_fini(struct event_ring *r)
+{
+    free(r->events);
+    *r = (struct event_ring){0};
+}
+
+const struct event *event_ring_at(const struct event_ring *r, size_t i)
+{
+    return i < r->count ? &r->events[(r->next + r->cap - r->count + i) % r->cap] : NULL;
+}
+
+const struct event *event_ring_find(const struct event_ring *r, uint64_t seq)
+{
+    for (size_t i = r->count; i-- > 0;) {
+        const struct event *e = event_ring_at(r, i);
+        if (e->seq == seq)
+            return e;
+        if (e->seq < seq)
+            break;
+    }
+    return NULL;
+}
+
+/* Makes a full ring larger while it may be; a failure leaves it as it is. */
+static void ring_grow(struct event_ring *r)
+{
+    size_t cap = r->cap ? MIN(r->cap * 2, EVENT_RING_MAX) : EVENT_RING_MIN;
+    if (cap == r->cap)
+        return;
+    struct event *events = malloc(cap * sizeof *events);
+    if (!events)
+        return;
+    for (size_t i = 0; i < r->count; i++)
+        events[i] = *event_ring_at(r, i);
+    free(r->events);
+    r->events = events;
+    r->cap = cap;
+    r->next = r->count;
+}
+
+void event_ring_add(struct event_ring *r, const struct event *e)
+{
+    if (r->count == r->cap)
+        ring_grow(r);
+    if (!r->cap)
+        return;
+    r->events[r->next] = *e;
+    r->next = (r->next + 1) % r->cap;
+    r->count = MIN(r->count + 1, r->cap);
+}
+
+void event_text(struct event *e, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    int n = vsnprintf(e->text, sizeof e->text, fmt, ap);
+    va_end(ap);
+    if (n < (int)sizeof e->text)
+        return;
+    size_t end = sizeof e->text - 1;
+    while (end > 0 && ((unsigned char)e->text[end - 1] & 0xc0) == 0x80)
+        end--;
+    if (end > 0 && (unsigned char)e->text[end - 1] >= 0xc0)
+        e->text[end - 1] = 0; /* the character may be complete, but one more or less does not matter here */
+}
+
+const char *event_kind_name(enum event_kind kind)
+{
+    return kind_names[kind];
+}
+
+enum event_kind event_kind_named(const char *name)
+{
+    for (int i = 0; i < EVENT_KINDS; i++)
+        if (!strcmp(name, kind_names[i]))
+            return (enum event_kind)i;
+    return EVENT_KINDS;
+}
+
+void event_json(struct buf *b, const char *service, const struct event *e)
+{
+    buf_addf(b, "{\"seq\":%" PRIu64 ",\"time\":%" PRId64 ".%03d,\"mono\":%" PRId64 ".%03d", e->seq, e->wall_ms / 1000,
+             (int)(e->wall_ms % 1000), e->mono_ms / 1000, (int)(e->mono_ms % 1000));
+    if (service) {
+        buf_adds(b, ",\"service\":");
+        buf_add_json(b, service);
+    }
+    buf_addf(b, ",\"kind\":\"%s\"", kind_names[e->kind]);
+    if (e->cause)
+        buf_addf(b, ",\"cause\":%" PRIu64, e->cause);
+    if (e->pid)
+        buf_addf(b, ",\"pid\":%d", e->pid);
+    if (e->kind == EVENT_EXIT && e->code >= 0)
+        buf_addf(b, ",\"code\":%d", e->code);
+    if (e->signal)
+        buf_addf(b, ",\"signal\":\"%s\"", conf_signal_name(e->signal));
+    if (e->duration_ms)
+        buf_addf(b, ",\"duration\":%" PRId64 ".%03d", e->duration_ms / 1000, (int)(e->duration_ms % 1000));
+    if (e->count)
+        buf_addf(b, ",\"count\":%u", e->count);
+    if (e->text[0]) {
+        buf_adds(b, ",\"text\":");
+        buf_add_json(b, e->text);
+    }
+    buf_addc(b, '}');
+}
+
+static int open_file(struct event_journal *j)
+{
+    j->fd = open(j->path, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0600);
+    if (j->fd < 0)
+        return -errno;
+    struct stat st;
+    if (fstat(j->fd, &st)) {
+        int r = -errno;
+        close(j->fd);
+        j->fd = -1;
+        return r;
+    }
+    j->size = st.st_size;
+    char last = '\n';
+    if (j->size > 0 && pread(j->fd, &last, 1, j->size - 1) == 1 && last != '\n' && write(j->fd, "\n", 1) == 1)
+        j->size++;
+    return 0;
+}
+
+int event_journal_open(struct event_journal *j, const char *path, int64_t max_size, uint64_t last_seq)
+{
+    *j = (struct event_journal){.fd = -1, .max_size = max_size, .last_seq = last_seq, .path = strdup(path)};
+    if (!j->path)
+        return -ENOMEM;
+    return open_file(j);
+}
+
+void event_journal_close(struct event_journal *j)
+{
+    event_journal_flush(j);
+    if (j->fd >= 0)
+        close(j->fd);
+    free(j->path);
+    buf_fini(&j->pending);
+    *j = (struct event_journal){.fd = -1};
+}
+
+static int rotate(struct event_journal *j)
+{
+    struct buf old = {0};
+    buf_addf(&old, "%s.1", j->path);
+    int r = old.failed ? -ENOMEM : rename(j->path, old.data) ? -errno : 0;
+    buf_fini(&old);
+    if (r)
+        return r;
+    close(j->fd);
+    j->fd = -1;
+    return open_file(j);
+}
+
+static int write_pending(struct event_journal *j)
+{
+    if (!j->path)
+        return -ENOMEM;
+    bool full = j->size > j->max_size && !j->torn; /* a line begun is finished in its own file */
+    int r = j->fd < 0 ? open_file(j) : full ? rotate(j) : 0;
+    if (r)
+        return r;
+    ssize_t n = write(j->fd, j->pending.data, j->pending.len);
+    if (n < 0)
+        return -errno;
+    j->size += n;
+    if (n > 0)
+        j->torn = j->pending.data[n - 1] != '\n';
+    if ((size_t)n == j->pending.len) {
+        buf_clear(&j->pending);
+        return 0;
+    }
+    buf_drop(&j->pending, (size_t)n); /* a full disk took a part: the rest of the line follows when there is room */
+    return -ENOSPC;
+}
+
+int event_journal_flush(struct event_journal *j)
+{
+    if (!j->pending.len)
+        return 0;
+    int r = write_pending(j);
+    bool news = r && !j->complaining;
+    j->complaining = r != 0;
+    return news ? r : 0;
+}
+
+uint64_t event_emit(struct event_journal *j, struct event_ring *ring, const char *service, struct event *e)
+{
+    e->seq = ++j->last_seq;
+    event_ring_add(ring, e);
+    size_t before = j->pending.len;
+    bool kept = j->path && before < PENDING_MAX;
+    if (kept) {
+        event_json(&j->pending, service, e);
+        buf_addc(&j->pending, '\n');
+    }
+    if (j->pending.failed) { /* no memory: half a line must not stay */
+        j->pending.failed = kept = false;
+        j->pending.len = before;
+    }
+    j->lost += !kept;
+    if (j->notify)
+        j->notify(j->notify_arg, service, e);
+    return e->seq;
+}

@@ -1,0 +1,111 @@
+/* What happened, and why: numbered events, each with the number of what led to it.
+ *
+ * Every event goes three ways: into its owner's ring in memory (for -why and
+ * -history), as a JSON line into the journal, and to a subscriber. */
+#ifndef FM_EVENT_H
+#define FM_EVENT_H
+
+#include "base.h"
+#include "buf.h"
+
+#include <sys/types.h>
+
+enum event_kind {
+    /* a service's state changed to … */
+    EVENT_DOWN,
+    EVENT_WAITING,
+    EVENT_STARTING,
+    EVENT_UP,
+    EVENT_STOPPING,
+    EVENT_FAILED,
+    /* facts and decisions */
+    EVENT_EXIT,       /* a process ended; code, signal, duration_ms */
+    EVENT_SPAWN_FAIL, /* it could not be started; text says where */
+    EVENT_DECISION,   /* what the policy said; text */
+    EVENT_COMMAND,    /* somebody asked for something; text: what and who */
+    EVENT_CONFIG,     /* the configuration changed; text */
+    EVENT_ADOPT,      /* a running process was taken over */
+    EVENT_SIGNAL,     /* a signal was sent; signal */
+    EVENT_CLEANUP,    /* something left behind was killed; pid */
+    EVENT_AUDIT,      /* the audit found something; text */
+    EVENT_MONITOR,    /* the monitor itself; text */
+    EVENT_KINDS,
+};
+
+#define EVENT_TEXT_SIZE 120
+
+struct event {
+    uint64_t seq;   /* from 1; given by event_emit */
+    uint64_t cause; /* seq of what led to it; 0: nothing before it */
+    int64_t wall_ms, mono_ms;
+    enum event_kind kind;
+    pid_t pid;           /* 0: none */
+    int code;            /* EVENT_EXIT: exit code, -1: a signal or unknown */
+    int signal;          /* 0: none */
+    int64_t duration_ms; /* EVENT_EXIT: how long it ran; EVENT_WAITING: until the next try */
+    unsigned count;      /* EVENT_EXIT: failures in a row, this one included; 0: it was asked for */
+    char text[EVENT_TEXT_SIZE]; /* cut at a character's end; the journal's line is cut alike */
+};
+
+/* The last events of one owner. Grows from EVENT_RING_MIN to EVENT_RING_MAX events,
+ * then the oldest goes. When memory runs out it stops growing. */
+#define EVENT_RING_MIN 4
+#define EVENT_RING_MAX 64
+struct event_ring {
+    struct event *events;
+    size_t cap, count, next; /* next: where the coming one goes */
+};
+
+void event_ring_fini(struct event_ring *r);
+
+/* Event i of the ring, 0 the oldest; NULL past the end. Valid until the next one comes. */
+const struct event *event_ring_at(const struct event_ring *r, size_t i);
+
+/* The event with that number, or NULL when it is not (or no more) in the ring. */
+const struct event *event_ring_find(const struct event_ring *r, uint64_t seq);
+
+/* Puts a finished event (seq set) into the ring. */
+void event_ring_add(struct event_ring *r, const struct event *e);
+
+/* Writes text into the event, cut to what fits at a UTF-8 character's end. */
+void event_text(struct event *e, const char *fmt, ...) PRINTF_LIKE(2, 3);
+
+/* "exit", "up" …; static. EVENT_KINDS when there is no kind of that name. */
+const char *event_kind_name(enum event_kind kind);
+enum event_kind event_kind_named(const char *name);
+
+/* Adds the event as one JSON object, without newline. `service` NULL: the monitor's. */
+void event_json(struct buf *b, const char *service, const struct event *e);
+
+/* The file of JSON lines. Lines are gathered and written by event_journal_flush, which
+ * the owner calls before it waits; so a burst of events costs one write. When the file
+ * passes max_size it is renamed to FILE.1 (replacing the one there) and begun anew. When
+ * it can't be written, lines are kept up to a limit and tried again. */
+struct event_journal {
+    char *path;
+    int fd; /* -1: not open */
+    int64_t size, max_size;
+    struct buf pending;
+    uint64_t last_seq;
+    uint64_t lost;    /* lines given up because the file could not be written */
+    bool complaining; /* the failure was already reported */
+    bool torn;        /* the file ends within a line, whose rest is pending */
+    /* Called with every event as it is emitted; service NULL: the monitor's. May be NULL. */
+    void (*notify)(void *arg, const char *service, const struct event *e);
+    void *notify_arg;
+};
+
+/* Opens (creates, 0600) the journal for appending; last_seq is the number to go on
+ * from. An unfinished last line, left by a crash, is ended first. 0, or -errno: then the
+ * journal still works, in memory alone, and flush tries again. */
+int event_journal_open(struct event_journal *j, const char *path, int64_t max_size, uint64_t last_seq);
+void event_journal_close(struct event_journal *j);
+
+/* 0, or -errno the first time writing fails (0 again while it goes on failing). */
+int event_journal_flush(struct event_journal *j);
+
+/* Numbers the event, puts it into the ring and the journal, tells the subscriber.
+ * wall_ms and mono_ms are the caller's to set. Returns its number. */
+uint64_t event_emit(struct event_journal *j, struct event_ring *ring, const char *service, struct event *e);
+
+#endif

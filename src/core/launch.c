@@ -1,0 +1,292 @@
+#include "launch.h"
+
+#include "buf.h"
+#include "world.h"
+
+#include <errno.h>
+#include <grp.h>
+#include <pwd.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+extern char **environ;
+
+/* Variables of the monitor itself: a service must not see them (its marker is added apart). */
+#define OWN_PREFIX "FOTA_MONITOR_"
+
+void launch_ids_free(struct launch_ids *ids)
+{
+    if (!ids)
+        return;
+    free(ids->groups);
+    free(ids->user);
+    free(ids->home);
+    free(ids->shell);
+    free(ids);
+}
+
+/* All groups of the user, as login would set them. */
+static bool find_groups(struct launch_ids *ids, struct err *err)
+{
+    int n = 0;
+    getgrouplist(ids->user, ids->gid, NULL, &n);
+    ids->groups = calloc((size_t)n + 1, sizeof(gid_t));
+    if (!ids->groups)
+        return err_nomem(err);
+    if (getgrouplist(ids->user, ids->gid, ids->groups, &n) < 0)
+        return err_set(err, "user %s: its groups can't be read", ids->user);
+    ids->ngroups = (size_t)n;
+    return true;
+}
+
+static bool find_user(struct launch_ids *ids, const char *user, struct err *err)
+{
+    errno = 0;
+    const struct passwd *pw = getpwnam(user);
+    if (!pw)
+        return err_set(err, "user %s: %s", user, errno ? strerror(errno) : "there is no such user");
+    ids->uid = pw->pw_uid;
+    ids->gid = pw->pw_gid;
+    ids->user = strdup(pw->pw_name);
+    ids->home = strdup(pw->pw_dir);
+    ids->shell = strdup(pw->pw_shell);
+    if (!ids->user || !ids->home || !ids->shell)
+        return err_nomem(err);
+    return true;
+}
+
+static bool ids_fill(struct launch_ids *ids, const struct conf_service *svc, struct err *err)
+{
+    *ids = (struct launch_ids){.uid = geteuid(), .gid = getegid()};
+    if (svc->user && !find_user(ids, svc->user, err))
+        return false;
+    if (svc->group) {
+        errno = 0;
+        const struct group *gr = getgrnam(svc->group);
+        if (!gr)
+            return err_set(err, "group %s: %s", svc->group, errno ? strerror(errno) : "there is no such group");
+        ids->gid = gr->gr_gid;
+    }
+    if (ids->user)
+        return find_groups(ids, err);
+    ids->groups = calloc(1, sizeof(gid_t));
+    if (!ids->groups)
+        return err_nomem(err);
+    ids->groups[0] = ids->gid;
+    ids->ngroups = 1;
+    return true;
+}
+
+struct launch_ids *launch_ids_new(const struct conf_service *svc, struct err *err)
+{
+    if (!svc->user && !svc->group)
+        return NULL;
+    struct launch_ids *ids = calloc(1, sizeof *ids);
+    if (!ids) {
+        err_nomem(err);
+        return NULL;
+    }
+    if (ids_fill(ids, svc, err))
+        return ids;
+    launch_ids_free(ids);
+    return NULL;
+}
+
+char *launch_marker(const struct conf *conf, const char *name)
+{
+    struct buf b = {0};
+    buf_addf(&b, "%s:%s/%s", conf->home, conf->env, name);
+    return buf_take(&b);
+}
+
+/* Environment under construction: strings that are ours to free come first. */
+struct env_list {
+    char **items;
+    size_t count, cap;
+    bool failed;
+};
+
+static size_t key_length(const char *item)
+{
+    const char *eq = strchr(item, '=');
+    return eq ? (size_t)(eq - item) : strlen(item);
+}
+
+/* Sets "K=V", replacing an earlier K. Makes a copy. */
+static void env_set(struct env_list *l, const char *item)
+{
+    char *copy = strdup(item);
+    size_t key = key_length(item);
+    if (!copy) {
+        l->failed = true;
+        return;
+    }
+    for (size_t i = 0; i < l->count; i++)
+        if (key_length(l->items[i]) == key && !strncmp(l->items[i], item, key)) {
+            free(l->items[i]);
+            l->items[i] = copy;
+            return;
+        }
+    if (l->count + 2 > l->cap) {
+        size_t cap = l->cap ? l->cap * 2 : 64;
+        char **items = realloc(l->items, cap * sizeof *items);
+        if (!items) {
+            l->failed = true;
+            free(copy);
+            return;
+        }
+        l->items = items;
+        l->cap = cap;
+    }
+    l->items[l->count++] = copy;
+    l->items[l->count] = NULL;
+}
+
+static void env_setf(struct env_list *l, const char *key, const char *value)
+{
+    struct buf b = {0};
+    buf_addf(&b, "%s=%s", key, value);
+    if (b.failed)
+        l->failed = true;
+    else
+        env_set(l, b.data);
+    buf_fini(&b);
+}
+
+static void env_free(char **envp)
+{
+    for (char **p = envp; p && *p; p++)
+        free(*p);
+    free(envp);
+}
+
+/* The marker stands first, so that a look at /proc/PID/environ finds it at once. */
+static char **make_env(const struct conf *conf, const struct conf_service *svc, const struct launch_ids *ids,
+                       const struct cmdline *cmd)
+{
+    struct env_list l = {0};
+    char *marker = launch_marker(conf, svc->name);
+    if (!marker)
+        return NULL;
+    env_setf(&l, WORLD_MARKER, marker);
+    free(marker);
+    for (char **p = environ; *p; p++)
+        if (strncmp(*p, OWN_PREFIX, sizeof OWN_PREFIX - 1) != 0)
+            env_set(&l, *p);
+    if (ids && ids->user) {
+        env_setf(&l, "HOME", ids->home);
+        env_setf(&l, "USER", ids->user);
+        env_setf(&l, "LOGNAME", ids->user);
+        env_setf(&l, "SHELL", ids->shell);
+    }
+    for (char **p = cmd->env; p && *p; p++)
+        env_set(&l, *p);
+    for (char **p = svc->env; p && *p; p++)
+        env_set(&l, *p);
+    if (!l.failed)
+        return l.items;
+    env_free(l.items);
+    return NULL;
+}
+
+static char *join(const char *dir, const char *path)
+{
+    if (path[0] == '/')
+        return strdup(path);
+    struct buf b = {0};
+    buf_addf(&b, "%s/%s", strcmp(dir, "/") ? dir : "", path);
+    return buf_take(&b);
+}
+
+bool launch_cmdline(const struct conf *conf, const struct conf_service *svc, struct cmdline *out, struct err *err)
+{
+    struct cmdline_input in = {.cmd = svc->cmd,
+                               .rootpath = conf->rootpath,
+                               .path = getenv("PATH"),
+                               .environs = {conf->environ, svc->environ},
+                               .env = svc->env};
+    return cmdline_resolve(&in, out, err);
+}
+
+static bool resolve(const struct conf *conf, const struct conf_service *svc, struct launch *out, struct err *err)
+{
+    if (!launch_cmdline(conf, svc, &out->cmd, err))
+        return false;
+    out->dir = svc->dir ? join(conf->rootpath, svc->dir) : strdup(out->cmd.dir);
+    out->log_path = out->dir ? join(out->dir, svc->log ? svc->log : "fota_monitor.log") : NULL;
+    return out->log_path || err_nomem(err);
+}
+
+static bool fill(const struct conf *conf, const struct conf_service *svc, const struct launch_ids *ids,
+                 struct launch *out, struct err *err)
+{
+    if (!resolve(conf, svc, out, err))
+        return false;
+    out->envp = make_env(conf, svc, ids, &out->cmd);
+    out->limits = calloc(out->cmd.nlimits + 1, sizeof *out->limits);
+    if (!out->envp || !out->limits)
+        return err_nomem(err);
+    for (size_t i = 0; i < out->cmd.nlimits; i++) {
+        const struct cmdline_limit *l = &out->cmd.limits[i];
+        out->limits[i] =
+            (struct proc_limit){.resource = l->resource, .soft = l->soft, .hard = l->hard, .value = l->value};
+    }
+    out->spec = (struct proc_spec){.exe = out->cmd.argv[0],
+                                   .argv = out->cmd.argv,
+                                   .envp = out->envp,
+                                   .dir = out->dir,
+                                   .log_fd = -1,
+                                   .limits = out->limits,
+                                   .nlimits = out->cmd.nlimits,
+                                   .umask = svc->umask};
+    if (ids) {
+        out->spec.set_ids = true;
+        out->spec.uid = ids->uid;
+        out->spec.gid = ids->gid;
+        out->spec.groups = ids->groups;
+        out->spec.ngroups = ids->ngroups;
+    }
+    return true;
+}
+
+bool launch_prepare(const struct conf *conf, const struct conf_service *svc, const struct launch_ids *ids,
+                    struct launch *out, struct err *err)
+{
+    *out = (struct launch){0};
+    if (fill(conf, svc, ids, out, err))
+        return true;
+    launch_fini(out);
+    return false;
+}
+
+void launch_fini(struct launch *l)
+{
+    cmdline_fini(&l->cmd);
+    env_free(l->envp);
+    free(l->limits);
+    free(l->dir);
+    free(l->log_path);
+    *l = (struct launch){0};
+}
+
+char *launch_log_path(const struct conf *conf, const struct conf_service *svc)
+{
+    struct launch l = {0};
+    char *path = NULL;
+    if (resolve(conf, svc, &l, NULL)) {
+        path = l.log_path;
+        l.log_path = NULL;
+    }
+    launch_fini(&l);
+    return path;
+}
+
+char *const *launch_visible_argv(const struct cmdline *cmd)
+{
+    if (cmd->way != CMDLINE_SHELL_EXEC)
+        return cmd->argv;
+    /* {"/bin/sh", "-c", "… exec \"$@\"", "sh", exe, args…}: the shell becomes the command itself, unchanged */
+    bool passed = cmd->argv[1] && cmd->argv[2] && cmd->argv[3];
+    return passed ? cmd->argv + 4 : NULL;
+}

@@ -1,0 +1,320 @@
+#include "monitor.h"
+
+#include "clog.h"
+#include "match.h"
+#include "survey.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define JOURNAL_MAX_BYTES (16 * 1024 * 1024)
+#define OWN_TIMERS 8 /* of the monitor itself, beside one for each service */
+
+static int64_t now_ms(const struct monitor *m)
+{
+    return m->world->ops->mono_ms(m->world);
+}
+
+/* ---- events */
+
+uint64_t monitor_emit(struct monitor *m, struct service *s, struct event *e)
+{
+    e->wall_ms = m->world->ops->wall_ms(m->world);
+    e->mono_ms = now_ms(m);
+    return event_emit(&m->journal, s ? &s->events : &m->events, s ? s->conf->name : NULL, e);
+}
+
+uint64_t monitor_note(struct monitor *m, struct service *s, enum event_kind kind, uint64_t cause, const char *fmt, ...)
+{
+    char text[EVENT_TEXT_SIZE * 2];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    struct event e = {.kind = kind, .cause = cause};
+    event_text(&e, "%s", text);
+    return monitor_emit(m, s, &e);
+}
+
+const struct event *monitor_event(const struct monitor *m, const struct service *first, uint64_t seq)
+{
+    const struct event *e = first ? event_ring_find(&first->events, seq) : NULL;
+    return e ? e : event_ring_find(&m->events, seq);
+}
+
+void monitor_flush(struct monitor *m)
+{
+    int r = event_journal_flush(&m->journal);
+    if (r)
+        clog_error("journal %s: %s; events are kept in memory and tried again", m->journal.path, strerror(-r));
+}
+
+/* ---- starts, in slices */
+
+void monitor_unqueue(struct monitor *m, struct service *s)
+{
+    if (!s->queued)
+        return;
+    struct service *before = NULL;
+    for (struct service *p = m->queue_head; p != s; p = p->next_queued)
+        before = p;
+    if (before)
+        before->next_queued = s->next_queued;
+    else
+        m->queue_head = s->next_queued;
+    if (m->queue_tail == s)
+        m->queue_tail = before;
+    s->next_queued = NULL;
+    s->queued = false;
+}
+
+/* A slice begins with the first start of a turn of the loop and ends with the timer
+ * that comes due in the next turn. */
+static bool slice_is_spent(struct monitor *m)
+{
+    if (m->slice.place)
+        return now_ms(m) - m->slice_start_ms >= MONITOR_SLICE_MS;
+    m->slice_start_ms = now_ms(m);
+    world_timer_set(m->world, &m->slice, 0);
+    return false;
+}
+
+void monitor_queue_start(struct monitor *m, struct service *s)
+{
+    if (!m->queue_head && !slice_is_spent(m)) {
+        service_launch(s);
+        return;
+    }
+    if (s->queued)
+        return;
+    s->queued = true;
+    s->next_queued = NULL;
+    if (m->queue_tail)
+        m->queue_tail->next_queued = s;
+    else
+        m->queue_head = s;
+    m->queue_tail = s;
+}
+
+static void on_slice(struct timer *t)
+{
+    struct monitor *m = CONTAINER_OF(t, struct monitor, slice);
+    while (m->queue_head && !slice_is_spent(m)) {
+        struct service *s = m->queue_head;
+        monitor_unqueue(m, s);
+        service_launch(s);
+    }
+    if (m->queue_head && !m->slice.place)
+        world_timer_set(m->world, &m->slice, 0);
+}
+
+/* ---- the regular looks */
+
+static void on_probe(struct timer *t)
+{
+    struct monitor *m = CONTAINER_OF(t, struct monitor, probe);
+    for (size_t i = 0; i < m->nsvcs; i++)
+        service_probe(m->svcs[i]);
+    for (struct service *s = m->removed, *next; s; s = next) {
+        next = s->next_queued;
+        service_probe(s);
+    }
+    world_timer_set(m->world, t, MONITOR_PROBE_MS);
+}
+
+static void on_audit(struct timer *t)
+{
+    struct monitor *m = CONTAINER_OF(t, struct monitor, audit);
+    m->audit_due = true;
+    monitor_survey(m);
+    world_timer_set(m->world, t, MONITOR_AUDIT_MS);
+}
+
+static void on_survey(void *arg, const struct procfs_table *table)
+{
+    struct monitor *m = arg;
+    bool audit = m->audit_due, again = m->survey_again;
+    m->surveying = m->survey_again = m->audit_due = false;
+    survey_judge(m, table, audit);
+    if (again)
+        monitor_survey(m);
+}
+
+void monitor_survey(struct monitor *m)
+{
+    if (m->surveying) {
+        m->survey_again = true;
+        return;
+    }
+    m->scans++;
+    int r = m->world->ops->scan(m->world, on_survey, m);
+    m->surveying = r == 0;
+    if (r == 0)
+        return;
+    clog_error("the process table can't be looked at: %s", strerror(-r));
+    survey_skip(m);
+}
+
+void monitor_seek(struct monitor *m, struct service *s)
+{
+    s->seeking = true;
+    s->seek_scan = m->scans + 1; /* one under way may have passed by already */
+    monitor_survey(m);
+}
+
+/* ---- the set */
+
+struct service *monitor_find(const struct monitor *m, const char *name)
+{
+    size_t lo = 0, hi = m->nsvcs;
+    while (lo < hi) {
+        size_t mid = (lo + hi) / 2;
+        int c = strcmp(name, m->svcs[mid]->conf->name);
+        if (c == 0)
+            return m->svcs[mid];
+        if (c < 0)
+            hi = mid;
+        else
+            lo = mid + 1;
+    }
+    return NULL;
+}
+
+static void free_removed(struct timer *t)
+{
+    struct monitor *m = CONTAINER_OF(t, struct monitor, reap);
+    for (struct service **p = &m->removed; *p;) {
+        struct service *s = *p;
+        if (s->state != STATE_DOWN) {
+            p = &s->next_queued;
+            continue;
+        }
+        *p = s->next_queued;
+        s->next_queued = NULL;
+        service_fini(s);
+        free(s);
+    }
+}
+
+/* Not at once: it is called from inside a step of that very service. */
+void monitor_reap_removed(struct monitor *m)
+{
+    world_timer_set(m->world, &m->reap, 0);
+}
+
+static void free_looks(struct monitor *m, size_t n)
+{
+    for (size_t i = 0; m->looks && i < n; i++)
+        match_look_fini(&m->looks[i]);
+    free(m->looks);
+    m->looks = NULL;
+}
+
+int monitor_index(struct monitor *m)
+{
+    struct match_look *looks = calloc(m->nsvcs + 1, sizeof *looks);
+    int r = timers_reserve(&m->world->timers, m->nsvcs + OWN_TIMERS + m->world->timers.count);
+    if (!looks || r) {
+        free(looks);
+        return -ENOMEM;
+    }
+    for (size_t i = 0; i < m->nsvcs; i++) {
+        const struct service *s = m->svcs[i];
+        match_look_init(&looks[i], m->conf, s->conf, s->ids ? s->ids->uid : geteuid());
+    }
+    free_looks(m, m->nlooks);
+    m->looks = looks;
+    m->nlooks = m->nsvcs;
+    return 0;
+}
+
+static bool add_services(struct monitor *m, struct err *err)
+{
+    m->svcs = calloc(m->conf->nsvrs + 1, sizeof(struct service *));
+    if (!m->svcs)
+        return err_nomem(err);
+    for (size_t i = 0; i < m->conf->nsvrs; i++) {
+        const struct conf_service *c = &m->conf->svrs[i];
+        struct service *s = service_new(m, c, err);
+        if (!s)
+            return false;
+        m->svcs[m->nsvcs++] = s;
+    }
+    return monitor_index(m) ? err_nomem(err) : true;
+}
+
+static bool open_journal(struct monitor *m, uint64_t last_seq, struct err *err)
+{
+    struct buf path = {0};
+    buf_addf(&path, "%s/%s.events.jsonl", m->conf->rundir, m->conf->env);
+    int r = path.failed ? -ENOMEM : event_journal_open(&m->journal, path.data, JOURNAL_MAX_BYTES, last_seq);
+    if (r == -ENOMEM)
+        err_nomem(err);
+    else if (r) /* supervision goes on without it, and it is tried again */
+        clog_error("journal %s: %s; events are kept in memory", path.data, strerror(-r));
+    buf_fini(&path);
+    return r != -ENOMEM;
+}
+
+struct monitor *monitor_new(struct world *world, struct conf *conf, uint64_t last_seq, struct err *err)
+{
+    struct monitor *m = calloc(1, sizeof *m);
+    if (!m) {
+        conf_free(conf);
+        err_nomem(err);
+        return NULL;
+    }
+    *m = (struct monitor){.world = world,
+                          .conf = conf,
+                          .journal.fd = -1,
+                          .probe.fire = on_probe,
+                          .audit.fire = on_audit,
+                          .slice.fire = on_slice,
+                          .reap.fire = free_removed};
+    m->start_ms = now_ms(m);
+    m->start_wall_ms = world->ops->wall_ms(world);
+    m->marker_prefix = launch_marker(conf, "");
+    if (!m->marker_prefix || !open_journal(m, last_seq, err) || !add_services(m, err)) {
+        if (err && !err->text[0])
+            err_nomem(err);
+        monitor_free(m);
+        return NULL;
+    }
+    return m;
+}
+
+void monitor_start(struct monitor *m)
+{
+    m->start_seq = monitor_note(m, NULL, EVENT_MONITOR, 0, "the monitor " FM_VERSION " started, pid %d", getpid());
+    world_timer_set(m->world, &m->probe, MONITOR_PROBE_MS);
+    world_timer_set(m->world, &m->audit, MONITOR_AUDIT_MS);
+    monitor_survey(m);
+}
+
+void monitor_free(struct monitor *m)
+{
+    struct timer *own[] = {&m->probe, &m->audit, &m->slice, &m->reap};
+    for (size_t i = 0; i < m->nsvcs; i++) {
+        service_fini(m->svcs[i]);
+        free(m->svcs[i]);
+    }
+    for (struct service *s = m->removed, *next; s; s = next) {
+        next = s->next_queued;
+        s->next_queued = NULL;
+        service_fini(s);
+        free(s);
+    }
+    for (size_t i = 0; i < ARRAY_LEN(own); i++)
+        world_timer_clear(m->world, own[i]);
+    free_looks(m, m->nlooks);
+    free(m->svcs);
+    event_journal_close(&m->journal);
+    event_ring_fini(&m->events);
+    free(m->marker_prefix);
+    conf_free(m->conf);
+    free(m);
+}

@@ -1,0 +1,88 @@
+/* All services of one env: applies a configuration, looks for what runs already,
+ * probes, audits, starts in slices. The core's front to everything above it. */
+#ifndef FM_MONITOR_H
+#define FM_MONITOR_H
+
+#include "conf.h"
+#include "err.h"
+#include "event.h"
+#include "service.h"
+#include "world.h"
+
+#define MONITOR_PROBE_MS 300
+#define MONITOR_AUDIT_MS 60000
+/* No longer than this are services started before the loop turns to other things. */
+#define MONITOR_SLICE_MS 4
+
+/* What scripts may decide. Every hook may be NULL. */
+struct monitor_hooks {
+    void *arg;
+    /* After an end nobody asked for. false: the core's own policy decides. */
+    bool (*decide)(void *arg, struct service *s, const struct service_exit *exit, struct decision *out);
+};
+
+struct monitor {
+    struct world *world;
+    struct conf *conf; /* owned */
+    char *marker_prefix;
+    struct service **svcs; /* sorted by name, as conf->svrs */
+    struct match_look *looks; /* in the same order */
+    size_t nsvcs, nlooks;
+    struct service *removed; /* services no more configured that are still stopping (linked by next_queued) */
+    struct event_journal journal;
+    struct event_ring events; /* the monitor's own */
+    struct monitor_hooks hooks;
+    uint64_t generation; /* counts every change of what a plain status shows */
+    int64_t start_ms, start_wall_ms;
+
+    struct timer probe, audit, slice, reap;
+    struct service *queue_head, *queue_tail; /* starts waiting for their turn */
+    int64_t slice_start_ms;
+    bool surveying, survey_again, audit_due;
+    bool surveyed;      /* services have been looked for once */
+    uint64_t scans;     /* how many looks at the process table were begun */
+    uint64_t start_seq; /* the event of the monitor's own start: what autostarts come from */
+};
+
+/* Makes the monitor; nothing is started or looked for yet. Takes conf over (also when it
+ * fails). The journal is RUNDIR/ENV.events.jsonl. NULL with a message on failure. */
+struct monitor *monitor_new(struct world *world, struct conf *conf, uint64_t last_seq, struct err *err);
+
+/* (Re)builds what follows from the configuration: looks, timer room. 0 or -ENOMEM. */
+int monitor_index(struct monitor *m);
+
+/* Looks for services that run already, takes them over, starts the others. */
+void monitor_start(struct monitor *m);
+
+/* Lets go of all services without touching their processes, closes the journal. */
+void monitor_free(struct monitor *m);
+
+/* The service of that name, or NULL. Owned by the monitor; gone after a reload. */
+struct service *monitor_find(const struct monitor *m, const char *name);
+
+/* Emits an event of a service (NULL: the monitor's own); sets the times. Returns its number. */
+uint64_t monitor_emit(struct monitor *m, struct service *s, struct event *e);
+
+/* The same for an event that is nothing but a text. */
+uint64_t monitor_note(struct monitor *m, struct service *s, enum event_kind kind, uint64_t cause, const char *fmt, ...)
+    PRINTF_LIKE(5, 6);
+
+/* The event with that number, from whoever has it; *owner (may be NULL) is set to the
+ * service, NULL for the monitor's own. NULL when nobody remembers it. */
+const struct event *monitor_event(const struct monitor *m, const struct service *first, uint64_t seq);
+
+/* For service.c: a start is wanted. Calls service_launch now or in a later slice. */
+void monitor_queue_start(struct monitor *m, struct service *s);
+void monitor_unqueue(struct monitor *m, struct service *s);
+/* For service.c: look for the service in the process table, then service_adopt or service_launch. */
+void monitor_seek(struct monitor *m, struct service *s);
+/* Looks at the process table soon, for all services that are `fresh` or `seeking`. */
+void monitor_survey(struct monitor *m);
+/* For service.c: a removed service is down now. */
+void monitor_reap_removed(struct monitor *m);
+
+/* Writes what the journal has gathered; the owner of the loop calls it before the loop
+ * waits. */
+void monitor_flush(struct monitor *m);
+
+#endif

@@ -1,0 +1,280 @@
+#include "reconf.h"
+
+#include "launch.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+static bool same_text(const char *a, const char *b)
+{
+    return a == b || (a && b && !strcmp(a, b));
+}
+
+static bool same_list(char *const *a, char *const *b)
+{
+    size_t i = 0;
+    for (; a && b && a[i] && b[i]; i++)
+        if (strcmp(a[i], b[i]) != 0)
+            return false;
+    return (!a || !a[i]) && (!b || !b[i]);
+}
+
+static unsigned diff_settings(const struct conf *a, const struct conf *b)
+{
+    unsigned d = 0;
+    d |= a->port != b->port || !same_list(a->bind, b->bind) ? RECONF_LISTEN : 0;
+    d |= !same_text(a->rootpath, b->rootpath) ? RECONF_ROOTPATH : 0;
+    d |= !same_text(a->environ, b->environ) ? RECONF_ENVIRON : 0;
+    d |= !same_text(a->clog.name, b->clog.name) || !same_text(a->clog.addr, b->clog.addr) ||
+                 a->clog.mode != b->clog.mode || a->clog.level != b->clog.level
+             ? RECONF_CLOG
+             : 0;
+    d |= a->log.keep_days != b->log.keep_days || a->log.max_size != b->log.max_size ||
+                 !same_text(a->log.day, b->log.day)
+             ? RECONF_LOG
+             : 0;
+    d |= a->auth != b->auth ? RECONF_AUTH : 0;
+    d |= a->lua.budget_ms != b->lua.budget_ms || a->lua.memory_mb != b->lua.memory_mb ||
+                 a->lua.autoreload != b->lua.autoreload
+             ? RECONF_LUA
+             : 0;
+    d |= !same_text(a->vars, b->vars) ? RECONF_VARS : 0;
+    d |= !same_text(a->rundir, b->rundir) ? RECONF_RUNDIR : 0;
+    return d;
+}
+
+static bool same_limits(const struct cmdline *a, const struct cmdline *b)
+{
+    if (a->nlimits != b->nlimits)
+        return false;
+    for (size_t i = 0; i < a->nlimits; i++) {
+        const struct cmdline_limit *x = &a->limits[i], *y = &b->limits[i];
+        if (x->resource != y->resource || x->soft != y->soft || x->hard != y->hard || x->value != y->value)
+            return false;
+    }
+    return true;
+}
+
+/* A changed rootpath or global environ concerns a service only if it would be started
+ * differently for it. */
+static unsigned diff_launch(const struct conf *a, const struct conf_service *sa, const struct conf *b,
+                            const struct conf_service *sb)
+{
+    struct cmdline ca = {0}, cb = {0};
+    unsigned d = 0;
+    bool oka = launch_cmdline(a, sa, &ca, NULL), okb = launch_cmdline(b, sb, &cb, NULL);
+    if (oka != okb || !same_list(ca.argv, cb.argv))
+        d |= CONF_FIELD_CMD;
+    if (!sa->dir && !sb->dir ? !same_text(ca.dir, cb.dir) : !same_text(a->rootpath, b->rootpath))
+        d |= sa->dir && sa->dir[0] == '/' ? 0 : CONF_FIELD_DIR;
+    if (!same_list(ca.env, cb.env) || !same_limits(&ca, &cb))
+        d |= CONF_FIELD_ENVIRON;
+    cmdline_fini(&ca);
+    cmdline_fini(&cb);
+    return d;
+}
+
+static void add_item(struct reconf *r, enum reconf_kind kind, const char *name, unsigned fields, bool restart)
+{
+    r->items[r->nitems++] = (struct reconf_item){kind, name, fields, restart};
+}
+
+static void compare(const struct monitor *m, const struct conf *next, const struct conf_service *a,
+                    const struct conf_service *b, struct reconf *r)
+{
+    unsigned fields = conf_service_diff(a, b);
+    if (r->settings & (RECONF_ROOTPATH | RECONF_ENVIRON))
+        fields |= diff_launch(m->conf, a, next, b);
+    if (!fields)
+        return;
+    const struct service *s = monitor_find(m, a->name);
+    bool runs = s && (s->proc.pid || s->state == STATE_STARTING || s->state == STATE_WAITING);
+    add_item(r, RECONF_CHANGED, b->name, fields, runs && s->want == WANT_UP && (fields & CONF_FIELDS_RESTART));
+}
+
+int reconf_plan(const struct monitor *m, const struct conf *next, struct reconf *out)
+{
+    const struct conf *old = m->conf;
+    *out = (struct reconf){calloc(old->nsvrs + next->nsvrs + 1, sizeof *out->items), 0, diff_settings(old, next)};
+    if (!out->items)
+        return -ENOMEM;
+    size_t i = 0, k = 0;
+    while (i < old->nsvrs || k < next->nsvrs) {
+        const struct conf_service *a = i < old->nsvrs ? &old->svrs[i] : NULL;
+        const struct conf_service *b = k < next->nsvrs ? &next->svrs[k] : NULL;
+        int c = !a ? 1 : !b ? -1 : strcmp(a->name, b->name);
+        if (c < 0)
+            add_item(out, RECONF_REMOVED, a->name, 0, false);
+        else if (c > 0)
+            add_item(out, RECONF_ADDED, b->name, 0, false);
+        else
+            compare(m, next, a, b, out);
+        i += c <= 0;
+        k += c >= 0;
+    }
+    return 0;
+}
+
+void reconf_fini(struct reconf *r)
+{
+    free(r->items);
+    *r = (struct reconf){0};
+}
+
+static void print_settings(struct buf *b, unsigned settings)
+{
+    static const char *const names[] = {"port or bind", "rootpath", "environ", "clog", "log", "auth", "lua", "vars",
+                                        "rundir (takes effect when the monitor is started again)"};
+    const char *between = "changed: ";
+    for (size_t i = 0; i < ARRAY_LEN(names); i++)
+        if (settings & 1U << i) {
+            buf_addf(b, "%s%s", between, names[i]);
+            between = ", ";
+        }
+    if (settings)
+        buf_addc(b, '\n');
+}
+
+void reconf_print(struct buf *b, const struct reconf *r)
+{
+    static const char *const kinds[] = {
+        [RECONF_ADDED] = "added", [RECONF_REMOVED] = "removed", [RECONF_CHANGED] = "changed"};
+    if (!r->nitems && !r->settings)
+        buf_adds(b, "nothing has changed\n");
+    for (size_t i = 0; i < r->nitems; i++) {
+        const struct reconf_item *it = &r->items[i];
+        buf_addf(b, "%s: %s", kinds[it->kind], it->name);
+        const char *between = ": ";
+        for (unsigned f = 1; f <= CONF_FIELD_VARS; f <<= 1)
+            if (it->fields & f) {
+                buf_addf(b, "%s%s", between, conf_field_name((enum conf_field)f));
+                between = ", ";
+            }
+        buf_adds(b, it->restart ? " (restart)\n" : "\n");
+    }
+    print_settings(b, r->settings);
+}
+
+/* What the new set is made of, ready before anything is changed. */
+struct next_set {
+    struct service **svcs;     /* in the new order; kept ones are the old objects */
+    struct launch_ids **ids;   /* in the same order */
+    struct conf_service **own; /* one box for each service that goes */
+    size_t count, nown;
+};
+
+static void next_fini(struct monitor *m, struct next_set *n, bool used)
+{
+    for (size_t i = 0; !used && n->svcs && i < n->count; i++) {
+        bool kept = n->svcs[i] && monitor_find(m, n->svcs[i]->conf->name) == n->svcs[i];
+        if (n->svcs[i] && !kept) {
+            service_fini(n->svcs[i]);
+            free(n->svcs[i]);
+        }
+        if (n->ids)
+            launch_ids_free(n->ids[i]);
+    }
+    for (size_t i = 0; !used && i < n->nown; i++)
+        free(n->own[i]);
+    if (!used)
+        free(n->svcs);
+    free(n->ids);
+    free(n->own);
+}
+
+/* Everything that can fail: memory, users that do not exist. */
+static bool next_make(struct monitor *m, const struct conf *next, const struct reconf *plan, struct next_set *n,
+                      struct err *err)
+{
+    n->svcs = calloc(next->nsvrs + 1, sizeof *n->svcs);
+    n->ids = calloc(next->nsvrs + 1, sizeof *n->ids);
+    n->own = calloc(m->nsvcs + 1, sizeof *n->own);
+    if (!n->svcs || !n->ids || !n->own)
+        return err_nomem(err);
+    for (; n->count < next->nsvrs; n->count++) {
+        const struct conf_service *c = &next->svrs[n->count];
+        struct err why = {0};
+        n->svcs[n->count] = monitor_find(m, c->name);
+        if (!n->svcs[n->count]) {
+            struct service *s = service_new(m, c, err);
+            if (!s)
+                return false;
+            n->svcs[n->count] = s;
+            n->ids[n->count] = s->ids;
+            s->ids = NULL;
+            continue;
+        }
+        n->ids[n->count] = launch_ids_new(c, &why);
+        if (why.text[0]) {
+            n->count++;
+            return err_set(err, "service[%s]: %s", c->name, why.text);
+        }
+    }
+    for (size_t i = 0; i < plan->nitems; i++)
+        if (plan->items[i].kind == RECONF_REMOVED && !(n->own[n->nown++] = malloc(sizeof **n->own)))
+            return err_nomem(err);
+    return timers_reserve(&m->world->timers, m->world->timers.count + next->nsvrs + 8) ? err_nomem(err) : true;
+}
+
+/* The service takes its configuration along and goes when it is down. */
+static void remove_service(struct monitor *m, struct service *s, struct conf_service *own, uint64_t cause)
+{
+    struct conf_service *c = (struct conf_service *)s->conf; /* of the old configuration, which is ours to take apart */
+    *own = *c;
+    *c = (struct conf_service){0};
+    s->conf = s->own_conf = own;
+    monitor_note(m, s, EVENT_CONFIG, cause, "removed from the configuration");
+    monitor_unqueue(m, s);
+    s->next_queued = m->removed;
+    m->removed = s;
+    service_stop(s, cause);
+    monitor_reap_removed(m);
+}
+
+bool reconf_apply(struct monitor *m, struct conf *next, struct reconf *plan, uint64_t cause, struct err *err)
+{
+    struct next_set n = {0};
+    if (!next_make(m, next, plan, &n, err)) {
+        next_fini(m, &n, false);
+        return false;
+    }
+    /* From here on nothing fails. First those that go, while the old names still stand. */
+    size_t own = 0;
+    struct service **gone = calloc(plan->nitems + 1, sizeof *gone);
+    for (size_t i = 0; gone && i < plan->nitems; i++)
+        gone[i] = monitor_find(m, plan->items[i].name);
+    if (!gone) {
+        next_fini(m, &n, false);
+        return err_nomem(err);
+    }
+    struct conf *old = m->conf;
+    struct service **old_svcs = m->svcs;
+    m->conf = next;
+    m->svcs = n.svcs;
+    m->nsvcs = n.count;
+    for (size_t i = 0; i < plan->nitems; i++)
+        if (plan->items[i].kind == RECONF_REMOVED)
+            remove_service(m, gone[i], n.own[own++], cause);
+    for (size_t i = 0; i < n.count; i++) {
+        m->svcs[i]->conf = &next->svrs[i];
+        launch_ids_free(m->svcs[i]->ids);
+        m->svcs[i]->ids = n.ids[i];
+    }
+    monitor_index(m);
+    for (size_t i = 0; i < plan->nitems; i++) {
+        struct service *s = monitor_find(m, plan->items[i].name);
+        if (s && plan->items[i].kind != RECONF_REMOVED)
+            monitor_note(m, s, EVENT_CONFIG, cause, "%s the configuration",
+                         plan->items[i].kind == RECONF_ADDED ? "added to" : "changed in");
+        if (s && plan->items[i].restart)
+            service_restart(s, cause);
+    }
+    m->generation++;
+    monitor_survey(m); /* the added ones are fresh: taken over if they run, else started */
+    free(gone);
+    free(old_svcs);
+    next_fini(m, &n, true);
+    conf_free(old);
+    return true;
+}

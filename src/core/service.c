@@ -1,0 +1,555 @@
+#include "service.h"
+
+#include "clock.h"
+#include "clog.h"
+#include "monitor.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define TAIL_LINES 20
+#define TAIL_BYTES 4096
+#define KILL_AGAIN_MS 5000 /* a process that even SIGKILL does not end (yet) is looked at again after this */
+
+static void step(struct service *s, enum machine_event event, uint64_t cause);
+
+static struct world *world_of(const struct service *s)
+{
+    return s->mon->world;
+}
+
+static int64_t now_ms(const struct service *s)
+{
+    struct world *w = world_of(s);
+    return w->ops->mono_ms(w);
+}
+
+int64_t service_uptime_ms(const struct service *s)
+{
+    return s->proc.pid ? now_ms(s) - s->start_ms : 0;
+}
+
+unsigned service_failures(const struct service *s)
+{
+    return s->state == STATE_UP && service_uptime_ms(s) >= POLICY_STABLE_MS ? 0 : s->failures;
+}
+
+int64_t service_next_try_ms(const struct service *s)
+{
+    return s->state == STATE_WAITING ? MAX(s->since_ms + s->delay_ms - now_ms(s), 0) : 0;
+}
+
+/* ---- waits */
+
+void service_wait_remove(struct service *s, struct service_wait *w)
+{
+    for (struct service_wait **p = &s->waits; *p; p = &(*p)->next)
+        if (*p == w) {
+            *p = w->next;
+            return;
+        }
+}
+
+static void tell_waits(struct service *s, enum service_goal goal, const char *why)
+{
+    for (struct service_wait **p = &s->waits; *p;) {
+        struct service_wait *w = *p;
+        if (w->goal != goal) {
+            p = &w->next;
+            continue;
+        }
+        *p = w->next;
+        w->next = NULL;
+        w->done(w, s, why);
+    }
+}
+
+static bool goal_met(const struct service *s, enum service_goal goal)
+{
+    if (goal == GOAL_UP)
+        return s->state == STATE_UP && !s->graceful;
+    return s->state == STATE_DOWN || (s->state == STATE_FAILED && s->want == WANT_DOWN);
+}
+
+static void tell_met(struct service *s)
+{
+    for (enum service_goal goal = GOAL_UP; goal <= GOAL_DOWN; goal++)
+        if (goal_met(s, goal))
+            tell_waits(s, goal, NULL);
+}
+
+void service_wait_add(struct service *s, struct service_wait *w)
+{
+    if (goal_met(s, w->goal)) {
+        w->done(w, s, NULL);
+        return;
+    }
+    w->next = s->waits;
+    s->waits = w;
+}
+
+/* ---- state */
+
+static enum event_kind kind_of(enum machine_state state)
+{
+    static const enum event_kind kinds[MACHINE_STATES] = {
+        [STATE_DOWN] = EVENT_DOWN, [STATE_WAITING] = EVENT_WAITING,   [STATE_STARTING] = EVENT_STARTING,
+        [STATE_UP] = EVENT_UP,     [STATE_STOPPING] = EVENT_STOPPING, [STATE_FAILED] = EVENT_FAILED,
+    };
+    return kinds[state];
+}
+
+/* The only place that writes `state`. */
+static void set_state(struct service *s, enum machine_state state, uint64_t cause)
+{
+    world_timer_clear(world_of(s), &s->timer);
+    s->state = state;
+    s->since_ms = now_ms(s);
+    s->since_wall_ms = world_of(s)->ops->wall_ms(world_of(s));
+    s->mon->generation++;
+    struct event e = {.kind = kind_of(state), .cause = cause, .pid = s->proc.pid};
+    if (state == STATE_WAITING)
+        e.duration_ms = s->delay_ms;
+    if (state == STATE_STOPPING)
+        e.signal = s->conf->stop.signal;
+    /* "Starting" is told once there is a pid to tell (service_launch). */
+    if (state != STATE_STARTING)
+        s->state_seq = monitor_emit(s->mon, s, &e);
+    if (state == STATE_DOWN || state == STATE_FAILED)
+        s->unsure = true; /* while nobody looks, somebody may start one by hand */
+    tell_met(s);
+}
+
+/* ---- actions */
+
+static void act_spawn(struct service *s, uint64_t cause)
+{
+    s->spawn_cause = cause;
+    if (s->unsure) {
+        monitor_seek(s->mon, s);
+    } else {
+        monitor_queue_start(s->mon, s);
+    }
+}
+
+static void act_term(struct service *s, uint64_t cause)
+{
+    (void)cause;
+    monitor_unqueue(s->mon, s);
+    s->seeking = false;
+    s->graceful = false;
+    if (!s->proc.pid) { /* the start had not happened yet */
+        step(s, EV_END, s->state_seq);
+        return;
+    }
+    struct world *w = world_of(s);
+    enum proc_scope scope = s->conf->stop.scope == CONF_SCOPE_GROUP ? PROC_GROUP : PROC_ONE;
+    int r = w->ops->signal(w, &s->proc, s->conf->stop.signal, scope);
+    if (r)
+        clog_error("service[%s]: %s to pid %d: %s", s->conf->name, conf_signal_name(s->conf->stop.signal), s->proc.pid,
+                   strerror(-r));
+    w->ops->signal(w, &s->proc, SIGCONT, scope); /* a stopped process could not act on it */
+    world_timer_set(w, &s->timer, s->conf->stop.timeout_ms);
+}
+
+static void act_kill(struct service *s, uint64_t cause)
+{
+    (void)cause;
+    struct world *w = world_of(s);
+    enum proc_scope scope = s->conf->stop.scope == CONF_SCOPE_GROUP ? PROC_GROUP : PROC_ONE;
+    int64_t waited = now_ms(s) - s->since_ms;
+    if (waited < s->conf->stop.timeout_ms + KILL_AGAIN_MS) {
+        struct event e = {.kind = EVENT_SIGNAL, .cause = s->state_seq, .pid = s->proc.pid, .signal = SIGKILL};
+        event_text(&e, "it did not end within %g s", (double)s->conf->stop.timeout_ms / 1000);
+        monitor_emit(s->mon, s, &e);
+        clog_warn("service[%s]: pid %d did not end within %g s of %s: SIGKILL", s->conf->name, s->proc.pid,
+                  (double)s->conf->stop.timeout_ms / 1000, conf_signal_name(s->conf->stop.signal));
+    } else if (waited < s->conf->stop.timeout_ms + 2 * KILL_AGAIN_MS) {
+        clog_error("service[%s]: pid %d has not ended %d s after SIGKILL; it hangs in the kernel", s->conf->name,
+                   s->proc.pid, KILL_AGAIN_MS / 1000);
+    }
+    w->ops->signal(w, &s->proc, SIGKILL, scope);
+    world_timer_set(w, &s->timer, KILL_AGAIN_MS);
+}
+
+static void act_graceful(struct service *s, uint64_t cause)
+{
+    struct world *w = world_of(s);
+    struct event e = {.kind = EVENT_SIGNAL, .cause = cause, .pid = s->proc.pid, .signal = s->conf->graceful.signal};
+    event_text(&e, "graceful restart");
+    monitor_emit(s->mon, s, &e);
+    s->graceful = true;
+    w->ops->signal(w, &s->proc, s->conf->graceful.signal, PROC_ONE);
+    world_timer_set(w, &s->timer, s->conf->graceful.timeout_ms);
+}
+
+static void act_wait(struct service *s, uint64_t cause)
+{
+    (void)cause;
+    world_timer_set(world_of(s), &s->timer, s->delay_ms);
+}
+
+/* Asks the policy after an end nobody asked for; the core's own answers where it has none. */
+static void act_decide(struct service *s, uint64_t cause)
+{
+    static const enum machine_event answer[] = {
+        [DECISION_RESTART] = EV_RETRY_NOW, [DECISION_STOP] = EV_FINISH, [DECISION_FAIL] = EV_GIVE_UP};
+    const struct monitor_hooks *hooks = &s->mon->hooks;
+    struct decision d = {0};
+    if (!hooks->decide || !hooks->decide(hooks->arg, s, &s->last_exit, &d))
+        policy_core(s->failures, &d);
+    struct event e = {.kind = EVENT_DECISION, .cause = cause, .count = s->failures, .duration_ms = d.delay_ms};
+    event_text(&e, "%s", d.reason);
+    uint64_t seq = monitor_emit(s->mon, s, &e);
+    s->delay_ms = d.delay_ms;
+    enum machine_event event = answer[d.kind];
+    if (event == EV_RETRY_NOW && d.delay_ms > 0) {
+        char wait[CLOCK_DURATION_SIZE];
+        clock_duration(d.delay_ms, wait);
+        clog_error("service[%s] has failed %u times in a row: %s; next try in %s", s->conf->name, s->failures,
+                   s->last_exit.reason ? s->last_exit.reason : "it ended", wait);
+        event = EV_RETRY_LATER;
+    }
+    if (event == EV_FINISH)
+        s->want = WANT_DOWN;
+    step(s, event, seq);
+}
+
+static void (*const actions[MACHINE_ACTIONS])(struct service *s, uint64_t cause) = {
+    [ACT_SPAWN] = act_spawn,       [ACT_TERM] = act_term, [ACT_KILL] = act_kill,
+    [ACT_GRACEFUL] = act_graceful, [ACT_DECIDE] = act_decide, [ACT_WAIT] = act_wait,
+};
+
+static void step(struct service *s, enum machine_event event, uint64_t cause)
+{
+    struct machine_result r = machine_step(s->state, s->want, event);
+    if (r.state != s->state) {
+        if (r.action == ACT_SPAWN && s->state != STATE_DOWN && s->state != STATE_FAILED)
+            s->restarts++;
+        set_state(s, r.state, cause);
+    } else if (r.action == ACT_SPAWN) {
+        s->restarts++;
+    }
+    if (r.action < MACHINE_ACTIONS && actions[r.action])
+        actions[r.action](s, cause);
+    if (s->own_conf && s->state == STATE_DOWN)
+        monitor_reap_removed(s->mon);
+}
+
+/* ---- ends */
+
+static void exit_fini(struct service_exit *x)
+{
+    free(x->reason);
+    free(x->tail);
+    *x = (struct service_exit){0};
+}
+
+static char *exit_reason(const struct service_exit *x)
+{
+    char lasted[CLOCK_DURATION_SIZE], text[160];
+    clock_duration(x->uptime_ms, lasted);
+    if (!x->how.known)
+        snprintf(text, sizeof text, "ended after %s (exit status unknown)", lasted);
+    else if (x->how.signal)
+        snprintf(text, sizeof text, "was killed by %s after %s%s", conf_signal_name(x->how.signal), lasted,
+                 x->how.core ? " (core dumped)" : "");
+    else
+        snprintf(text, sizeof text, "exited with code %d after %s", x->how.code, lasted);
+    return strdup(text);
+}
+
+/* What a waiting start is told: the reason, and the last thing the service said. */
+static void tell_failed(struct service *s)
+{
+    struct buf b = {0};
+    const char *tail = s->last_exit.tail;
+    buf_adds(&b, s->last_exit.reason ? s->last_exit.reason : "it ended");
+    if (tail) {
+        size_t len = strlen(tail), from = len - 1;
+        while (from > 0 && tail[from - 1] != '\n')
+            from--;
+        buf_adds(&b, ": ");
+        buf_add(&b, tail + from, len - 1 - from);
+    }
+    tell_waits(s, GOAL_UP, b.failed ? "it ended" : b.data);
+    buf_fini(&b);
+}
+
+static void keep_tail(struct service *s)
+{
+    char *path = launch_log_path(s->mon->conf, s->conf);
+    if (path)
+        s->last_exit.tail = world_of(s)->ops->tail(world_of(s), path, TAIL_LINES, TAIL_BYTES);
+    free(path);
+}
+
+/* Counts a failure in a row; one that was up for long enough begins a new row. */
+static void count_failure(struct service *s, int64_t uptime_ms)
+{
+    s->failures = uptime_ms >= POLICY_STABLE_MS ? 1 : s->failures + 1;
+}
+
+static void record_exit(struct service *s, const struct proc_exit *how, bool requested)
+{
+    struct service_exit *x = &s->last_exit;
+    exit_fini(x);
+    *x = (struct service_exit){.valid = true,
+                               .started = true,
+                               .how = *how,
+                               .pid = s->proc.pid,
+                               .uptime_ms = service_uptime_ms(s),
+                               .wall_ms = world_of(s)->ops->wall_ms(world_of(s)),
+                               .requested = requested};
+    x->reason = exit_reason(x);
+    if (requested)
+        return;
+    count_failure(s, x->uptime_ms);
+    if (!how->known || how->signal || how->code)
+        keep_tail(s);
+    clog_warn("service[%s] pid %d %s", s->conf->name, x->pid, x->reason ? x->reason : "ended");
+}
+
+static uint64_t emit_exit(struct service *s)
+{
+    const struct service_exit *x = &s->last_exit;
+    struct event e = {.kind = EVENT_EXIT,
+                      .cause = s->state_seq,
+                      .pid = x->pid,
+                      .code = x->how.known ? x->how.code : -1,
+                      .signal = x->how.signal,
+                      .duration_ms = x->uptime_ms,
+                      .count = x->requested ? 0 : s->failures};
+    event_text(&e, "%s", x->reason ? x->reason : "");
+    return monitor_emit(s->mon, s, &e);
+}
+
+static void on_ended(struct world_watch *watch)
+{
+    struct service *s = CONTAINER_OF(watch, struct service, watch);
+    struct world *w = world_of(s);
+    bool requested = s->state == STATE_STOPPING || s->graceful, graceful = s->graceful;
+    /* With scope "parent" what stays behind is left alone until the next start. */
+    bool keep_group = graceful || (s->state == STATE_STOPPING && s->want == WANT_DOWN &&
+                                   s->conf->stop.scope == CONF_SCOPE_PARENT);
+    struct proc_exit how;
+    if (!s->proc.pid || !w->ops->reap(w, &s->proc, !keep_group, &how))
+        return;
+    record_exit(s, &how, requested);
+    /* No child of ours: its group could not be cleaned up in one go. Died young: it may have met a rest of itself. */
+    s->unsure = s->unsure || !s->proc.child || graceful || (!requested && s->state == STATE_STARTING);
+    w->ops->release(w, &s->proc);
+    s->watched = s->adopted = false;
+    s->mon->generation++;
+    uint64_t seq = emit_exit(s);
+    if (!requested)
+        tell_failed(s);
+    if (!graceful) {
+        step(s, EV_END, seq);
+        return;
+    }
+    world_timer_clear(w, &s->timer);
+    step(s, EV_RETRY_NOW, seq); /* no question for the policy; the survey looks for the successor first */
+}
+
+/* ---- starts */
+
+static void spawn_failed(struct service *s, const char *why)
+{
+    struct event e = {.kind = EVENT_SPAWN_FAIL, .cause = s->spawn_cause};
+    event_text(&e, "%s", why);
+    struct service_exit *x = &s->last_exit;
+    exit_fini(x);
+    *x = (struct service_exit){.valid = true,
+                               .how = {.code = -1, .cpu_ms = -1, .max_rss_kib = -1},
+                               .wall_ms = world_of(s)->ops->wall_ms(world_of(s))};
+    struct buf b = {0};
+    buf_addf(&b, "could not be started: %s", why);
+    x->reason = buf_take(&b);
+    count_failure(s, 0);
+    e.count = s->failures;
+    uint64_t seq = monitor_emit(s->mon, s, &e);
+    clog_error("service[%s] could not be started: %s", s->conf->name, why);
+    tell_failed(s);
+    s->unsure = true;
+    step(s, EV_END, seq);
+}
+
+static void started(struct service *s)
+{
+    struct world *w = world_of(s);
+    s->start_ms = now_ms(s);
+    s->since_ms = s->start_ms;
+    s->adopted = false;
+    s->unsure = false;
+    s->watched = w->ops->watch(w, &s->proc, &s->watch) == 0;
+    s->mon->generation++;
+    struct event e = {.kind = EVENT_STARTING, .cause = s->spawn_cause, .pid = s->proc.pid};
+    s->state_seq = monitor_emit(s->mon, s, &e);
+    world_timer_set(w, &s->timer, SERVICE_PROBE_MS);
+}
+
+void service_launch(struct service *s)
+{
+    struct world *w = world_of(s);
+    struct launch l;
+    struct err err = {0};
+    s->seeking = s->graceful = false;
+    if (!launch_prepare(s->mon->conf, s->conf, s->ids, &l, &err)) {
+        spawn_failed(s, err.text);
+        return;
+    }
+    struct proc_fault fault;
+    if (w->ops->spawn(w, &l.spec, l.log_path, &s->proc, &fault)) {
+        char why[1024];
+        proc_fault_text(&l.spec, &fault, why, sizeof why);
+        launch_fini(&l);
+        spawn_failed(s, why);
+        return;
+    }
+    launch_fini(&l);
+    started(s);
+}
+
+void service_adopt(struct service *s, const struct procfs_entry *e, uint64_t cause)
+{
+    struct world *w = world_of(s);
+    s->seeking = false;
+    if (w->ops->adopt(w, e->pid, e->stat.start_ticks, &s->proc)) {
+        /* Gone since it was seen: go on as if nothing had been found. */
+        if (s->state == STATE_STARTING)
+            monitor_queue_start(s->mon, s);
+        return;
+    }
+    s->want = WANT_UP;
+    s->graceful = false;
+    s->adopted = true;
+    s->unsure = false;
+    s->start_ms = procfs_start_ms(e->stat.start_ticks);
+    s->watched = w->ops->watch(w, &s->proc, &s->watch) == 0;
+    struct event ev = {.kind = EVENT_ADOPT, .cause = cause, .pid = s->proc.pid};
+    event_text(&ev, e->marker ? "it was running already, started by a monitor" : "it was running already, started by hand");
+    clog_info("service[%s] pid %d was running already: adopted", s->conf->name, s->proc.pid);
+    step(s, EV_ADOPT, monitor_emit(s->mon, s, &ev));
+}
+
+static void on_timer(struct timer *t)
+{
+    struct service *s = CONTAINER_OF(t, struct service, timer);
+    if (s->state == STATE_STARTING) {
+        service_probe(s); /* alive at its first probe: up. If not, that has changed the state. */
+        if (s->state == STATE_STARTING && s->proc.pid)
+            step(s, EV_PROBE, s->state_seq);
+    } else if (s->state == STATE_UP) {
+        s->graceful = false; /* the same process is still there: it has reloaded in place */
+        tell_met(s);
+    } else {
+        step(s, EV_TIMEOUT, s->state_seq);
+    }
+}
+
+void service_probe(struct service *s)
+{
+    struct world *w = world_of(s);
+    if (!s->proc.pid)
+        return;
+    if (w->ops->signal(w, &s->proc, 0, PROC_ONE) == -ESRCH || !s->watched)
+        on_ended(&s->watch);
+}
+
+/* ---- commands */
+
+static void want(struct service *s, enum machine_want w)
+{
+    s->want = w;
+    s->failures = 0;
+    if (w == WANT_UP)
+        tell_waits(s, GOAL_DOWN, "superseded by a newer command to start it");
+    else
+        tell_waits(s, GOAL_UP, "superseded by a newer command to stop it");
+}
+
+void service_start(struct service *s, uint64_t cause)
+{
+    want(s, WANT_UP);
+    step(s, EV_START, cause);
+}
+
+void service_stop(struct service *s, uint64_t cause)
+{
+    want(s, WANT_DOWN);
+    step(s, EV_STOP, cause);
+}
+
+void service_restart(struct service *s, uint64_t cause)
+{
+    want(s, WANT_UP);
+    step(s, EV_RESTART, cause);
+}
+
+bool service_grestart(struct service *s, uint64_t cause, struct err *err)
+{
+    struct world *w = world_of(s);
+    int sig = s->conf->graceful.signal;
+    if (s->state == STATE_UP && !w->ops->catches(w, &s->proc, sig))
+        return err_set(err, "it does not handle %s, so it can't restart gracefully; use restart",
+                       conf_signal_name(sig));
+    want(s, WANT_UP);
+    step(s, EV_GRESTART, cause);
+    return true;
+}
+
+int service_signal(struct service *s, int sig, uint64_t cause)
+{
+    struct world *w = world_of(s);
+    if (!s->proc.pid)
+        return -ESRCH;
+    int r = w->ops->signal(w, &s->proc, sig, PROC_ONE);
+    struct event e = {.kind = EVENT_SIGNAL, .cause = cause, .pid = s->proc.pid, .signal = sig};
+    if (!r)
+        monitor_emit(s->mon, s, &e);
+    return r;
+}
+
+struct service *service_new(struct monitor *mon, const struct conf_service *conf, struct err *err)
+{
+    struct err why = {0};
+    struct service *s = calloc(1, sizeof *s);
+    struct launch_ids *ids = s ? launch_ids_new(conf, &why) : NULL;
+    if (!s || why.text[0]) {
+        free(s);
+        err_set(err, "service[%s]: %s", conf->name, why.text[0] ? why.text : "out of memory");
+        return NULL;
+    }
+    *s = (struct service){.mon = mon,
+                          .conf = conf,
+                          .ids = ids,
+                          .state = STATE_DOWN,
+                          .want = WANT_DOWN,
+                          .proc.pidfd = -1,
+                          .watch.ended = on_ended,
+                          .timer.fire = on_timer,
+                          .fresh = true,
+                          .seek_scan = mon->scans + 1,
+                          .unsure = true};
+    s->since_ms = now_ms(s);
+    s->since_wall_ms = mon->world->ops->wall_ms(mon->world);
+    return s;
+}
+
+void service_fini(struct service *s)
+{
+    tell_waits(s, GOAL_UP, "the monitor lets go of it");
+    tell_waits(s, GOAL_DOWN, "the monitor lets go of it");
+    world_timer_clear(world_of(s), &s->timer);
+    world_of(s)->ops->release(world_of(s), &s->proc);
+    monitor_unqueue(s->mon, s);
+    event_ring_fini(&s->events);
+    exit_fini(&s->last_exit);
+    launch_ids_free(s->ids);
+    if (s->own_conf)
+        conf_service_fini(s->own_conf);
+    free(s->own_conf);
+}

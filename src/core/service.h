@@ -1,0 +1,122 @@
+/* One supervised service: its state, its process, how it got there, who waits for it.
+ * Performs what the machine table says, over a struct world. */
+#ifndef FM_SERVICE_H
+#define FM_SERVICE_H
+
+#include "conf.h"
+#include "event.h"
+#include "launch.h"
+#include "machine.h"
+#include "policy.h"
+#include "world.h"
+
+struct monitor;
+
+/* A started process is up when it is alive after this long. */
+#define SERVICE_PROBE_MS 300
+
+/* How its last process ended. */
+struct service_exit {
+    bool valid; /* false: it has not ended yet */
+    bool started; /* false: it could not even be started; only reason, wall_ms are set */
+    struct proc_exit how;
+    pid_t pid;
+    int64_t uptime_ms;
+    int64_t wall_ms;
+    bool requested; /* somebody had asked for it */
+    char *reason;   /* "exited with code 3 after 0.2 s"; may be NULL (no memory) */
+    char *tail;     /* the last lines of its console before an abnormal end, each ended by a newline; or NULL */
+};
+
+struct service;
+
+enum service_goal { GOAL_UP, GOAL_DOWN };
+
+/* Somebody who waits for a service to reach a goal. Owned by the waiter. */
+struct service_wait {
+    struct service_wait *next;
+    enum service_goal goal;
+    /* Called once, then the wait is off the list. `why` (valid during the call) says why
+     * the goal was missed; NULL when it was reached. Must not command services. */
+    void (*done)(struct service_wait *w, struct service *s, const char *why);
+};
+
+struct service {
+    struct monitor *mon;
+    const struct conf_service *conf; /* owned by the monitor's configuration */
+    struct launch_ids *ids;          /* NULL: runs as the monitor's own user */
+
+    enum machine_state state;
+    enum machine_want want;
+    struct proc proc; /* pid 0: none */
+    struct world_watch watch;
+    struct timer timer;   /* of the current state */
+    int64_t start_ms;     /* when the process was started (mono) */
+    int64_t since_ms;     /* when the state was entered (mono) */
+    int64_t since_wall_ms;
+    int64_t delay_ms;     /* STATE_WAITING: how long */
+    uint64_t state_seq;   /* number of the event that led into this state */
+    uint64_t spawn_cause; /* for the start that is queued or waits for a survey */
+
+    unsigned restarts; /* processes started after one that ended */
+    unsigned failures; /* ends in a row that nobody asked for */
+
+    bool watched;  /* the end will be told; else the probe has to find out */
+    bool adopted;  /* the process was found running */
+    bool graceful; /* a graceful restart is under way */
+    bool unsure;   /* something of it may be running that we don't hold: look before the next start */
+    bool seeking;  /* a start waits for such a look */
+    uint64_t seek_scan; /* the first look that began after it was asked for */
+    int sweeps;         /* looks in a row that found something to clean up */
+    bool queued;   /* a start waits for its turn */
+    bool fresh;    /* not yet looked for at all */
+    struct conf_service *own_conf; /* set when it is gone from the configuration: then freed once it is down */
+    struct service *next_queued;
+    pid_t reported_pid; /* what the audit complained about last, so that it says so once */
+
+    struct event_ring events;
+    struct service_exit last_exit;
+    struct service_wait *waits;
+};
+
+/* A service that is down, ready to be commanded. NULL with a message that names it
+ * (its user does not exist, no memory). Freed by service_fini and free. */
+struct service *service_new(struct monitor *mon, const struct conf_service *conf, struct err *err);
+
+/* Forgets everything; its process is let go of, not touched. Waits are told. */
+void service_fini(struct service *s);
+
+/* Commands. `cause` is the event of who asked. They set what is wanted and return at
+ * once; add a wait to learn the outcome. Waits of an opposite command are told that
+ * they were superseded. */
+void service_start(struct service *s, uint64_t cause);
+void service_stop(struct service *s, uint64_t cause);
+void service_restart(struct service *s, uint64_t cause);
+/* As service_restart, but by the service's own means: the signal of `graceful`, then it
+ * is up when its successor is, or when the same process is still there after the
+ * timeout. false with a message when it takes no such signal; then nothing happens. */
+bool service_grestart(struct service *s, uint64_t cause, struct err *err);
+
+/* Waits for the goal; done may be called before this returns. */
+void service_wait_add(struct service *s, struct service_wait *w);
+/* Takes a wait back; nothing happens if it is not on the list. */
+void service_wait_remove(struct service *s, struct service_wait *w);
+
+/* Sends any signal to the watched process. 0 or -errno. */
+int service_signal(struct service *s, int sig, uint64_t cause);
+
+/* Called by the monitor: */
+void service_adopt(struct service *s, const struct procfs_entry *e, uint64_t cause); /* takes a found process over */
+void service_launch(struct service *s); /* the queued start, now; looked for and not found */
+void service_probe(struct service *s);  /* is it still there? */
+
+/* How long its process has been running, ms; 0 without one. */
+int64_t service_uptime_ms(const struct service *s);
+
+/* Failures in a row as of now: being up for long enough has cleared them. */
+unsigned service_failures(const struct service *s);
+
+/* Until the next try, ms, when waiting; else 0. */
+int64_t service_next_try_ms(const struct service *s);
+
+#endif

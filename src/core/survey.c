@@ -1,0 +1,163 @@
+#include "survey.h"
+
+#include "clog.h"
+#include "match.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* A rest that even SIGKILL does not end must not hold up the start for ever. */
+#define SWEEPS_MAX 20
+
+struct judgement {
+    struct monitor *m;
+    const struct procfs_table *table;
+    struct match match;
+};
+
+/* What a survey found nothing of, or has cleaned up after: its start goes ahead. */
+static void go_ahead(struct monitor *m, struct service *s)
+{
+    if (s->seeking) {
+        s->seeking = false;
+        monitor_queue_start(m, s);
+    } else if (s->fresh && s->conf->autostart) {
+        s->unsure = false; /* just looked */
+        service_start(s, m->start_seq);
+    }
+    s->fresh = false;
+}
+
+/* Kills one process left behind by a former instance. A look at its identity comes
+ * first: the table is some milliseconds old. */
+static bool kill_left(struct monitor *m, struct service *s, const struct procfs_entry *e)
+{
+    struct proc p;
+    struct world *w = m->world;
+    if (w->ops->adopt(w, e->pid, e->stat.start_ticks, &p))
+        return false;
+    bool killed = w->ops->signal(w, &p, SIGKILL, PROC_ONE) == 0;
+    w->ops->release(w, &p);
+    if (!killed)
+        return false;
+    struct event ev = {.kind = EVENT_CLEANUP, .cause = s->state_seq, .pid = e->pid, .signal = SIGKILL};
+    event_text(&ev, "left behind by an earlier instance: %s", e->cmdline ? e->cmdline : "?");
+    monitor_emit(m, s, &ev);
+    clog_warn("service[%s]: killed pid %d (%s), left behind by an earlier instance", s->conf->name, e->pid,
+              e->cmdline ? e->cmdline : "?");
+    return true;
+}
+
+/* Kills every marked process of the service; true when there was one. */
+static bool clean_up(struct judgement *j, size_t index)
+{
+    struct service *s = j->m->svcs[index];
+    bool any = false;
+    for (size_t i = 0; i < j->table->count; i++)
+        if (j->match.owner[i] == (int)index)
+            any = kill_left(j->m, s, &j->table->entries[i]) || any;
+    return any;
+}
+
+static void report_copy(struct judgement *j, struct service *s, const struct procfs_entry *e)
+{
+    if (!e || e->pid == s->proc.pid || e->pid == s->reported_pid)
+        return;
+    s->reported_pid = e->pid;
+    monitor_note(j->m, s, EVENT_AUDIT, s->state_seq, "a second copy of it runs as pid %d; it is left alone", e->pid);
+    clog_error("service[%s]: a second copy runs as pid %d (the service is pid %d); it is left alone", s->conf->name,
+               e->pid, s->proc.pid);
+}
+
+/* A service that wants a look before it starts. Returns true when the table must be
+ * looked at again, because something is still on its way out. */
+static bool settle(struct judgement *j, size_t index, const bool *has_rest)
+{
+    struct service *s = j->m->svcs[index];
+    const struct match_found *f = &j->match.found[index];
+    const struct procfs_entry *best = f->best ? f->best : s->graceful ? f->heir : NULL;
+    if (best) {
+        s->fresh = false;
+        service_adopt(s, best, s->seeking ? s->spawn_cause : j->m->start_seq);
+        report_copy(j, s, f->copy);
+        return false;
+    }
+    /* A service nobody wants keeps its rests: they are only reported. */
+    bool wanted = s->seeking || s->conf->autostart;
+    if (wanted && has_rest[index] && s->sweeps < SWEEPS_MAX && clean_up(j, index)) {
+        s->sweeps++;
+        s->seek_scan = j->m->scans + 1;
+        return true;
+    }
+    s->sweeps = 0;
+    go_ahead(j->m, s);
+    return false;
+}
+
+/* The audit of a service that is not about to be started. */
+static void check(struct judgement *j, size_t index, const bool *has_rest)
+{
+    struct service *s = j->m->svcs[index];
+    const struct match_found *f = &j->match.found[index];
+    if (s->proc.pid) {
+        if (!procfs_table_find(j->table, s->proc.pid))
+            service_probe(s);
+        report_copy(j, s, f->copy);
+        if (f->best && s->proc.pid && f->best->pid != s->proc.pid && f->best->stat.session != s->proc.pid &&
+            f->copy != f->best)
+            report_copy(j, s, f->best);
+        return;
+    }
+    report_copy(j, s, f->best);
+    if (f->best || !has_rest[index] || s->reported_pid == -1)
+        return;
+    s->reported_pid = -1;
+    monitor_note(j->m, s, EVENT_AUDIT, s->state_seq, "processes it started are still running, though it is %s",
+                 machine_state_name(s->state));
+    clog_warn("service[%s] is %s, but processes it started are still running", s->conf->name,
+              machine_state_name(s->state));
+}
+
+static bool wants_look(const struct monitor *m, const struct service *s)
+{
+    return !s->proc.pid && (s->seeking || s->fresh) && s->seek_scan <= m->scans;
+}
+
+void survey_skip(struct monitor *m)
+{
+    m->surveyed = true;
+    for (size_t i = 0; i < m->nsvcs; i++)
+        if (wants_look(m, m->svcs[i]))
+            go_ahead(m, m->svcs[i]);
+}
+
+void survey_judge(struct monitor *m, const struct procfs_table *table, bool audit)
+{
+    struct judgement j = {.m = m, .table = table};
+    bool *has_rest = calloc(m->nsvcs + 1, sizeof *has_rest);
+    if (table->error)
+        clog_error("/proc can't be read: %s; services that run already may not be recognised", strerror(-table->error));
+    if (!has_rest || m->nlooks != m->nsvcs || match_run(table, m->looks, m->nsvcs, m->marker_prefix, getpid(), &j.match)) {
+        clog_error("out of memory while looking for running services");
+        free(has_rest);
+        survey_skip(m);
+        return;
+    }
+    for (size_t i = 0; i < table->count; i++)
+        if (j.match.owner[i] >= 0)
+            has_rest[j.match.owner[i]] = true;
+    bool again = false;
+    for (size_t i = 0; i < m->nsvcs; i++) {
+        if (wants_look(m, m->svcs[i]))
+            again = settle(&j, i, has_rest) || again;
+        else if (audit)
+            check(&j, i, has_rest);
+    }
+    m->surveyed = true;
+    match_fini(&j.match);
+    free(has_rest);
+    if (again)
+        monitor_survey(m);
+}

@@ -1,0 +1,15 @@
+/* Judging one look at the process table: take over what runs already, clean up what a
+ * service left behind, start what is wanted and nowhere to be found, report the odd. */
+#ifndef FM_SURVEY_H
+#define FM_SURVEY_H
+
+#include "monitor.h"
+
+/* Acts on the table for every service that is fresh or seeks; with `audit` it also
+ * reports second copies, rests and lost processes of all the others. */
+void survey_judge(struct monitor *m, const struct procfs_table *table, bool audit);
+
+/* The table can't be had: the starts that waited for it go ahead, unseen. */
+void survey_skip(struct monitor *m);
+
+#endif
