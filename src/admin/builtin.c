@@ -1,0 +1,326 @@
+#include "builtin.h"
+
+#include "clog.h"
+#include "reconf.h"
+#include "status.h"
+#include "story.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* The event of who asked for it, in the service's own story. */
+static uint64_t asked(struct request *r, struct service *s)
+{
+    return monitor_note(r->admin->mon, s, EVENT_COMMAND, 0, "%s asked for by %s", r->command->name, r->who);
+}
+
+static void log_command(const struct request *r)
+{
+    clog_info("%s %s asked for by %s", r->command->name, r->service_text ? r->service_text : "", r->who);
+}
+
+static void run_status(struct request *r)
+{
+    bool all_up = status_render(r);
+    request_done(r, 200, all_up ? EXIT_OK : EXIT_SERVICE);
+}
+
+/* The three commands that only differ in what they call and wait for. */
+static void command_all(struct request *r, void (*command)(struct service *, uint64_t), enum service_goal goal)
+{
+    log_command(r);
+    for (size_t i = 0; i < r->nslots; i++)
+        command(r->slots[i].service, asked(r, r->slots[i].service));
+    request_wait(r, goal);
+}
+
+static void run_start(struct request *r)
+{
+    command_all(r, service_start, GOAL_UP);
+}
+
+static void run_stop(struct request *r)
+{
+    command_all(r, service_stop, GOAL_DOWN);
+}
+
+static void run_restart(struct request *r)
+{
+    command_all(r, service_restart, GOAL_UP);
+}
+
+static void run_grestart(struct request *r)
+{
+    log_command(r);
+    for (size_t i = 0; i < r->nslots; i++) {
+        struct err err = {0};
+        struct service *s = r->slots[i].service;
+        if (!service_grestart(s, asked(r, s), &err))
+            request_slot_fail(&r->slots[i], err.text);
+    }
+    request_wait(r, GOAL_UP);
+}
+
+static void add_events_json(struct buf *b, const struct service *s, size_t lines)
+{
+    buf_add_json(b, s->conf->name);
+    buf_adds(b, ":[");
+    size_t count = s->events.count, first = lines && lines < count ? count - lines : 0;
+    for (size_t i = first; i < count; i++) {
+        const struct event *e = event_ring_at(&s->events, i);
+        struct buf text = {0};
+        story_sentence(&text, e);
+        buf_adds(b, i == first ? "\n" : ",\n");
+        event_json(b, s->conf->name, e);
+        if (!b->failed) { /* the sentence joins the object */
+            b->len--;
+            buf_adds(b, ",\"sentence\":");
+            buf_add_json(b, buf_str(&text));
+            buf_addc(b, '}');
+        }
+        buf_fini(&text);
+    }
+    buf_addc(b, ']');
+}
+
+static bool lines_arg(struct request *r, size_t *lines)
+{
+    const char *text = request_arg(r, "lines");
+    char *end = NULL;
+    long n = text ? strtol(text, &end, 10) : 0;
+    *lines = (size_t)n;
+    if (!text || (*text && !*end && n > 0))
+        return true;
+    request_fail(r, 400, EXIT_USAGE, "bad_argument", "lines: must be a positive number, got \"%s\"", text);
+    return false;
+}
+
+static void run_history(struct request *r)
+{
+    size_t lines;
+    if (!lines_arg(r, &lines))
+        return;
+    bool json = r->format == FORMAT_JSON;
+    buf_adds(&r->body, json ? "{\"services\":{" : "");
+    for (size_t i = 0; i < r->nslots; i++) {
+        const struct service *s = r->slots[i].service;
+        if (json) {
+            buf_adds(&r->body, i ? ",\n" : "");
+            add_events_json(&r->body, s, lines);
+            continue;
+        }
+        if (r->nslots > 1)
+            buf_addf(&r->body, "%s%s:\n", i ? "\n" : "", s->conf->name);
+        story_history(&r->body, s, lines);
+    }
+    buf_adds(&r->body, json ? "}}\n" : "");
+    request_done(r, 200, EXIT_OK);
+}
+
+static void run_why(struct request *r)
+{
+    bool json = r->format == FORMAT_JSON;
+    buf_adds(&r->body, json ? "{\"services\":{" : "");
+    for (size_t i = 0; i < r->nslots; i++) {
+        const struct service *s = r->slots[i].service;
+        if (!json) {
+            buf_adds(&r->body, i ? "\n" : "");
+            story_why(&r->body, s);
+            continue;
+        }
+        struct buf text = {0};
+        story_why(&text, s);
+        buf_adds(&r->body, i ? ",\n" : "");
+        buf_add_json(&r->body, s->conf->name);
+        buf_addf(&r->body, ":{\"state\":\"%s\",\"why\":", machine_state_name(s->state));
+        buf_add_json(&r->body, buf_str(&text));
+        buf_addc(&r->body, '}');
+        buf_fini(&text);
+    }
+    buf_adds(&r->body, json ? "}}\n" : "");
+    request_done(r, 200, EXIT_OK);
+}
+
+/* ---- reload */
+
+/* Waits for the services that reload starts or restarts, as start and restart would. */
+static bool wait_for_changed(struct request *r, const struct reconf *plan)
+{
+    r->slots = calloc(plan->nitems + 1, sizeof *r->slots);
+    if (!r->slots)
+        return false;
+    for (size_t i = 0; i < plan->nitems; i++) {
+        const struct reconf_item *it = &plan->items[i];
+        struct service *s = it->kind == RECONF_REMOVED ? NULL : monitor_find(r->admin->mon, it->name);
+        if (!s || !(it->restart || (it->kind == RECONF_ADDED && s->conf->autostart)))
+            continue;
+        struct request_slot *slot = &r->slots[r->nslots];
+        *slot = (struct request_slot){.request = r, .service = s, .name = strdup(it->name)};
+        if (!slot->name)
+            return false;
+        r->nslots++;
+    }
+    return true;
+}
+
+static void add_plan(struct request *r, const struct reconf *plan)
+{
+    if (r->format != FORMAT_JSON) {
+        reconf_print(&r->body, plan);
+        return;
+    }
+    struct buf text = {0};
+    reconf_print(&text, plan);
+    buf_adds(&r->body, "{\"ok\":true,\"plan\":");
+    buf_add_json(&r->body, buf_str(&text));
+    buf_adds(&r->body, "}\n");
+    buf_fini(&text);
+}
+
+/* Makes the new configuration ours; on failure it is freed and the old one stands. */
+static bool apply(struct request *r, struct conf *next, struct reconf *plan)
+{
+    struct admin *a = r->admin;
+    struct err err = {0};
+    bool ok = true;
+    if ((plan->settings & RECONF_LISTEN) && !a->relisten(a->arg, next, &err))
+        ok = false;
+    uint64_t cause = monitor_note(a->mon, NULL, EVENT_COMMAND, 0, "reload asked for by %s", r->who);
+    if (ok && !reconf_apply(a->mon, next, plan, cause, &err)) {
+        ok = false;
+        if (plan->settings & RECONF_LISTEN)
+            a->relisten(a->arg, a->mon->conf, NULL);
+    }
+    if (!ok)
+        request_fail(r, 400, EXIT_USAGE, "configuration", "%s; nothing was changed", err.text);
+    return ok;
+}
+
+static void run_reload(struct request *r)
+{
+    struct admin *a = r->admin;
+    struct err err = {0};
+    const char *dry = request_arg(r, "dry-run");
+    struct conf *next = a->read_conf(a->arg, &err);
+    struct reconf plan = {0};
+    if (!next) {
+        request_fail(r, 400, EXIT_USAGE, "configuration", "%s; nothing was changed", err.text);
+        return;
+    }
+    if (reconf_plan(a->mon, next, &plan)) {
+        conf_free(next);
+        request_fail(r, 500, EXIT_COMMAND, "no_memory", "out of memory; nothing was changed");
+        return;
+    }
+    add_plan(r, &plan);
+    if (dry && strcmp(dry, "0") != 0) {
+        reconf_fini(&plan);
+        conf_free(next);
+        request_done(r, 200, EXIT_OK);
+        return;
+    }
+    log_command(r);
+    if (!apply(r, next, &plan)) {
+        conf_free(next);
+    } else {
+        const struct conf_clog *clog = &a->mon->conf->clog;
+        clog_configure(clog->mode != 0, clog->level);
+        wait_for_changed(r, &plan); /* without memory nobody waits, but it is done */
+        request_wait(r, GOAL_UP);
+    }
+    reconf_fini(&plan);
+}
+
+/* ---- about itself */
+
+static void run_version(struct request *r)
+{
+    if (r->format == FORMAT_JSON)
+        buf_adds(&r->body, "{\"version\":\"" FM_VERSION "\"}\n");
+    else
+        buf_adds(&r->body, "fota_monitor " FM_VERSION "\n");
+    request_done(r, 200, EXIT_OK);
+}
+
+static void help_json(struct buf *b, const struct command *c)
+{
+    buf_adds(b, "{\"name\":");
+    buf_add_json(b, c->name);
+    buf_adds(b, ",\"help\":");
+    buf_add_json(b, c->help);
+    buf_addf(b, ",\"changes\":%s,\"service\":\"%s\",\"args\":{", c->changes ? "true" : "false",
+             c->services == COMMAND_SERVICES       ? "required"
+             : c->services == COMMAND_ANY_SERVICES ? "optional"
+                                                   : "none");
+    for (size_t k = 0; k < COMMAND_ARGS && c->args[k].name; k++) {
+        buf_adds(b, k ? "," : "");
+        buf_add_json(b, c->args[k].name);
+        buf_addc(b, ':');
+        buf_add_json(b, c->args[k].help);
+    }
+    buf_adds(b, "}}");
+}
+
+static void run_help(struct request *r)
+{
+    const struct command *c;
+    bool json = r->format == FORMAT_JSON;
+    buf_adds(&r->body, json ? "{\"commands\":[" : "");
+    for (size_t i = 0; (c = command_at(i)); i++) {
+        if (json) {
+            buf_adds(&r->body, i ? ",\n" : "");
+            help_json(&r->body, c);
+            continue;
+        }
+        buf_addf(&r->body, "%-10s %s\n", c->name, c->help);
+        for (size_t k = 0; k < COMMAND_ARGS && c->args[k].name; k++)
+            buf_addf(&r->body, "%-10s   %s=%s\n", "", c->args[k].name, c->args[k].help);
+    }
+    buf_adds(&r->body, json ? "]}\n" : "");
+    request_done(r, 200, EXIT_OK);
+}
+
+const struct command builtin_commands[] = {
+    {.name = "status",
+     .help = "which services are up, and which are not",
+     .services = COMMAND_ANY_SERVICES,
+     .run = run_status},
+    {.name = "start",
+     .help = "start services, and wait until they are up",
+     .services = COMMAND_SERVICES,
+     .changes = true,
+     .run = run_start},
+    {.name = "stop",
+     .help = "stop services, and wait until they are down",
+     .services = COMMAND_SERVICES,
+     .changes = true,
+     .run = run_stop},
+    {.name = "restart",
+     .help = "stop and start services, and wait until they are up again",
+     .services = COMMAND_SERVICES,
+     .changes = true,
+     .run = run_restart},
+    {.name = "grestart",
+     .help = "restart services by their own means (graceful.signal), and wait",
+     .services = COMMAND_SERVICES,
+     .changes = true,
+     .run = run_grestart},
+    {.name = "history",
+     .help = "what happened to services, newest last",
+     .services = COMMAND_SERVICES,
+     .args = {{"lines", "no more than so many events of each"}},
+     .run = run_history},
+    {.name = "why",
+     .help = "why services are in the state they are in",
+     .services = COMMAND_SERVICES,
+     .run = run_why},
+    {.name = "reload",
+     .help = "read conf.json again and apply what has changed",
+     .services = COMMAND_NO_SERVICE,
+     .changes = true,
+     .args = {{"dry-run", "1: only show what would change"}},
+     .run = run_reload},
+    {.name = "version", .help = "the version of the running monitor", .services = COMMAND_NO_SERVICE, .run = run_version},
+    {.name = "help", .help = "this list", .services = COMMAND_NO_SERVICE, .run = run_help},
+    {.name = NULL},
+};

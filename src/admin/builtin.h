@@ -1,0 +1,11 @@
+/* The commands of the core: status, start, stop, restart, grestart, history, why,
+ * reload, version, help. */
+#ifndef FM_BUILTIN_H
+#define FM_BUILTIN_H
+
+#include "command.h"
+
+/* The table of them, ended by one without a name. */
+extern const struct command builtin_commands[];
+
+#endif

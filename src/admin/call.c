@@ -1,0 +1,308 @@
+#include "call.h"
+
+#include "access.h"
+#include "clog.h"
+
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define BODY_MAX (1024 * 1024)
+
+struct call {
+    struct call *next, *prev;
+    struct call_shared *shared;
+    struct MHD_Connection *connection;
+    struct MHD_PostProcessor *post;
+    struct request *request;
+    size_t received;   /* bytes of the body so far */
+    struct buf value;  /* of the form parameter being received */
+    char key[64];      /* its name */
+    bool too_large;
+    bool suspended;
+    bool answered;
+};
+
+/* ---- answers */
+
+static void add_headers(struct MHD_Response *response, enum request_format format, int exit_code)
+{
+    char code[16];
+    snprintf(code, sizeof code, "%d", exit_code);
+    MHD_add_response_header(response, "Content-Type",
+                            format == FORMAT_JSON ? "application/json" : "text/plain; charset=utf-8");
+    MHD_add_response_header(response, "X-Exit-Code", code);
+    MHD_add_response_header(response, "Cache-Control", "no-store");
+    MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
+}
+
+static enum MHD_Result queue(struct call *c, unsigned status, struct MHD_Response *response)
+{
+    if (!response)
+        return MHD_NO;
+    enum MHD_Result r = MHD_queue_response(c->connection, status, response);
+    MHD_destroy_response(response);
+    c->answered = true;
+    return r;
+}
+
+/* Hands the request's body over to a response. */
+static enum MHD_Result queue_request(struct call *c)
+{
+    struct request *r = c->request;
+    size_t len = r->body.len;
+    char *body = buf_take(&r->body);
+    if (!body)
+        return MHD_NO;
+    struct MHD_Response *response = MHD_create_response_from_buffer(len, body, MHD_RESPMEM_MUST_FREE);
+    if (!response) {
+        free(body);
+        return MHD_NO;
+    }
+    add_headers(response, r->format, r->exit_code);
+    return queue(c, (unsigned)r->status, response);
+}
+
+static enum MHD_Result queue_text(struct call *c, unsigned status, int exit_code, const char *text)
+{
+    struct MHD_Response *response = MHD_create_response_from_buffer(strlen(text), (void *)text, MHD_RESPMEM_MUST_COPY);
+    if (!response)
+        return MHD_NO;
+    add_headers(response, FORMAT_TEXT, exit_code);
+    if (status == MHD_HTTP_METHOD_NOT_ALLOWED)
+        MHD_add_response_header(response, "Allow", "GET, HEAD, POST");
+    return queue(c, status, response);
+}
+
+/* Plain `status` of all is what is asked most often: rendered once for every change. */
+static bool is_plain_status(const struct request *r)
+{
+    return r->command && !strcmp(r->command->name, "status") && r->format == FORMAT_TEXT && r->nargs == 0 &&
+           (!r->service_text || !strcmp(r->service_text, "all"));
+}
+
+static enum MHD_Result queue_status(struct call *c)
+{
+    struct call_shared *sh = c->shared;
+    uint64_t generation = sh->admin->mon->generation;
+    if (!sh->status || sh->status_generation != generation) {
+        request_run(c->request, NULL, NULL);
+        struct request *r = c->request;
+        size_t len = r->body.len;
+        char *body = r->status == 200 ? buf_take(&r->body) : NULL;
+        struct MHD_Response *fresh = body ? MHD_create_response_from_buffer(len, body, MHD_RESPMEM_MUST_FREE) : NULL;
+        if (!fresh) {
+            free(body);
+            return body ? MHD_NO : queue_request(c);
+        }
+        add_headers(fresh, FORMAT_TEXT, r->exit_code);
+        if (sh->status)
+            MHD_destroy_response(sh->status);
+        sh->status = fresh;
+        sh->status_generation = generation;
+    }
+    c->answered = true;
+    return MHD_queue_response(c->connection, MHD_HTTP_OK, sh->status);
+}
+
+/* ---- what is asked */
+
+static enum MHD_Result on_argument(void *arg, enum MHD_ValueKind kind, const char *key, size_t key_size,
+                                   const char *value, size_t value_size)
+{
+    (void)kind;
+    struct call *c = arg;
+    if (strlen(key) != key_size || (value && strlen(value) != value_size)) {
+        request_fail(c->request, 400, EXIT_USAGE, "bad_argument", "a parameter with a NUL byte in it");
+        return MHD_NO;
+    }
+    return request_set(c->request, key, value ? value : "") ? MHD_YES : MHD_NO;
+}
+
+/* A complete form parameter. */
+static void end_value(struct call *c)
+{
+    if (c->key[0])
+        request_set(c->request, c->key, buf_str(&c->value));
+    c->key[0] = 0;
+    buf_clear(&c->value);
+}
+
+static enum MHD_Result on_form(void *arg, enum MHD_ValueKind kind, const char *key, const char *filename,
+                               const char *content_type, const char *encoding, const char *data, uint64_t off,
+                               size_t size)
+{
+    (void)kind;
+    (void)filename;
+    (void)content_type;
+    (void)encoding;
+    struct call *c = arg;
+    if (off == 0) {
+        end_value(c);
+        snprintf(c->key, sizeof c->key, "%s", key);
+    }
+    if (c->value.len + size > BODY_MAX || memchr(data, 0, size)) {
+        c->too_large = c->value.len + size > BODY_MAX;
+        return MHD_NO;
+    }
+    buf_add(&c->value, data, size);
+    return MHD_YES;
+}
+
+static void describe_peer(struct MHD_Connection *connection, char *out, size_t size)
+{
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+    const struct sockaddr *a = info ? info->client_addr : NULL;
+    char text[INET6_ADDRSTRLEN] = "?";
+    if (a && a->sa_family == AF_INET)
+        inet_ntop(AF_INET, &((const struct sockaddr_in *)(const void *)a)->sin_addr, text, sizeof text);
+    else if (a && a->sa_family == AF_INET6)
+        inet_ntop(AF_INET6, &((const struct sockaddr_in6 *)(const void *)a)->sin6_addr, text, sizeof text);
+    const char *agent = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "User-Agent");
+    bool ours = agent && !strncmp(agent, "fota_monitor/", 13);
+    snprintf(out, size, "%s from %s", ours ? "the command line" : "HTTP", text);
+}
+
+static enum MHD_Result begin(struct call_shared *sh, struct MHD_Connection *connection, void **out)
+{
+    char who[100];
+    struct call *c = calloc(1, sizeof *c);
+    if (!c)
+        return MHD_NO;
+    describe_peer(connection, who, sizeof who);
+    *c = (struct call){.shared = sh, .connection = connection, .next = sh->calls};
+    c->request = request_new(sh->admin, who);
+    if (!c->request) {
+        free(c);
+        return MHD_NO;
+    }
+    if (sh->calls)
+        sh->calls->prev = c;
+    sh->calls = c;
+    *out = c;
+    return MHD_YES;
+}
+
+static bool may_go_on(struct call *c)
+{
+    if (!c->request->command || !c->request->command->changes)
+        return true;
+    struct MHD_Connection *k = c->connection;
+    struct err err = {0};
+    struct access_request who = {
+        .peer = MHD_get_connection_info(k, MHD_CONNECTION_INFO_CLIENT_ADDRESS)->client_addr,
+        .host = MHD_lookup_connection_value(k, MHD_HEADER_KIND, "Host"),
+        .origin = MHD_lookup_connection_value(k, MHD_HEADER_KIND, "Origin"),
+        .sec_fetch_site = MHD_lookup_connection_value(k, MHD_HEADER_KIND, "Sec-Fetch-Site")};
+    if (access_may_change(c->shared->admin->mon->conf->auth, &who, &err))
+        return true;
+    clog_warn("%s refused to %s: %s", c->request->command->name, c->request->who, err.text);
+    request_fail(c->request, 403, EXIT_REFUSED, "refused", "%s", err.text);
+    return false;
+}
+
+static void on_finished(struct request *r, void *arg)
+{
+    (void)r;
+    struct call *c = arg;
+    if (!c->suspended)
+        return;
+    c->suspended = false;
+    c->shared->resumed = true;
+    MHD_resume_connection(c->connection);
+}
+
+static enum MHD_Result answer(struct call *c, const char *url)
+{
+    struct request *r = c->request;
+    if (!strcmp(url, "/healthz"))
+        return queue_text(c, MHD_HTTP_OK, EXIT_OK, "ok\n");
+    if (strcmp(url, "/") != 0)
+        return queue_text(c, MHD_HTTP_NOT_FOUND, EXIT_USAGE, "Error: there is nothing at this path\n");
+    MHD_get_connection_values_n(c->connection, MHD_GET_ARGUMENT_KIND, on_argument, c);
+    if (!r->done && is_plain_status(r))
+        return queue_status(c);
+    if (!r->done && may_go_on(c))
+        request_run(r, on_finished, c);
+    if (r->done)
+        return queue_request(c);
+    c->suspended = true;
+    MHD_suspend_connection(c->connection);
+    return MHD_YES;
+}
+
+static enum MHD_Result receive(struct call *c, const char *data, size_t *size)
+{
+    c->received += *size;
+    if (c->received > BODY_MAX)
+        c->too_large = true;
+    if (!c->post && !c->too_large)
+        c->post = MHD_create_post_processor(c->connection, 4096, on_form, c);
+    /* A body that is no form is read and passed over. */
+    if (c->post && !c->too_large)
+        MHD_post_process(c->post, data, *size);
+    *size = 0;
+    return MHD_YES;
+}
+
+enum MHD_Result call_handle(void *arg, struct MHD_Connection *connection, const char *url, const char *method,
+                            const char *version, const char *upload_data, size_t *upload_data_size, void **call)
+{
+    (void)version;
+    if (!*call)
+        return begin(arg, connection, call);
+    struct call *c = *call;
+    if (c->answered)
+        return MHD_NO;
+    if (*upload_data_size)
+        return receive(c, upload_data, upload_data_size);
+    if (c->too_large)
+        return queue_text(c, MHD_HTTP_CONTENT_TOO_LARGE, EXIT_USAGE, "Error: the request is too large\n");
+    if (strcmp(method, "GET") != 0 && strcmp(method, "POST") != 0 && strcmp(method, "HEAD") != 0)
+        return queue_text(c, MHD_HTTP_METHOD_NOT_ALLOWED, EXIT_USAGE, "Error: only GET, HEAD and POST are known here\n");
+    if (c->request->done) /* called again after the wait */
+        return queue_request(c);
+    if (c->post) {
+        MHD_destroy_post_processor(c->post);
+        c->post = NULL;
+    }
+    end_value(c);
+    return answer(c, url);
+}
+
+void call_completed(void *arg, struct MHD_Connection *connection, void **call, enum MHD_RequestTerminationCode why)
+{
+    (void)arg;
+    (void)connection;
+    (void)why;
+    struct call *c = *call;
+    if (!c)
+        return;
+    if (c->prev)
+        c->prev->next = c->next;
+    else
+        c->shared->calls = c->next;
+    if (c->next)
+        c->next->prev = c->prev;
+    if (c->post)
+        MHD_destroy_post_processor(c->post);
+    request_free(c->request);
+    buf_fini(&c->value);
+    free(c);
+    *call = NULL;
+}
+
+void call_shutdown(struct call_shared *sh)
+{
+    for (struct call *c = sh->calls; c; c = c->next)
+        if (c->suspended)
+            request_fail(c->request, 503, EXIT_UNREACHABLE, "shutdown", "the monitor is ending; what was asked for goes on");
+}
+
+void call_shared_fini(struct call_shared *sh)
+{
+    if (sh->status)
+        MHD_destroy_response(sh->status);
+    sh->status = NULL;
+}

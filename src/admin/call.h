@@ -1,0 +1,32 @@
+/* One HTTP request from its first byte to the end of its answer: between libmicrohttpd
+ * and a command's request. */
+#ifndef FM_CALL_H
+#define FM_CALL_H
+
+#include "command.h"
+
+#include <microhttpd.h>
+
+struct call;
+
+/* What all calls of a server share. */
+struct call_shared {
+    struct admin *admin;
+    struct call *calls;            /* under way */
+    bool resumed;                  /* a waiting one can be answered: the daemons must be run once */
+    struct MHD_Response *status;   /* the plain status of all, as of status_generation */
+    uint64_t status_generation;
+    int status_exit;
+};
+
+/* libmicrohttpd's access handler and completion callback; arg is a struct call_shared. */
+enum MHD_Result call_handle(void *arg, struct MHD_Connection *connection, const char *url, const char *method,
+                            const char *version, const char *upload_data, size_t *upload_data_size, void **call);
+void call_completed(void *arg, struct MHD_Connection *connection, void **call, enum MHD_RequestTerminationCode why);
+
+/* Answers all calls that wait with 503 and lets them go on to be sent. */
+void call_shutdown(struct call_shared *shared);
+
+void call_shared_fini(struct call_shared *shared);
+
+#endif

@@ -1,0 +1,432 @@
+#include "command.h"
+
+#include "builtin.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define TIMEOUT_DEFAULT_MS 60000
+#define TIMEOUT_MAX_S (7 * 24 * 3600)
+#define TIMEOUT_SLACK_MS 20000 /* beyond the longest stop timeout of the services concerned */
+
+const struct command *command_at(size_t i)
+{
+    return builtin_commands[i].name ? &builtin_commands[i] : NULL;
+}
+
+const struct command *command_find(const char *name)
+{
+    const struct command *c;
+    for (size_t i = 0; (c = command_at(i)); i++)
+        if (!strcmp(c->name, name))
+            return c;
+    return NULL;
+}
+
+const char *request_arg(const struct request *r, const char *key)
+{
+    for (size_t i = 0; i < r->nargs; i++)
+        if (!strcmp(r->args[i].key, key))
+            return r->args[i].value;
+    return NULL;
+}
+
+static void on_timeout(struct timer *t);
+
+struct request *request_new(struct admin *admin, const char *who)
+{
+    struct request *r = calloc(1, sizeof *r);
+    if (!r)
+        return NULL;
+    r->admin = admin;
+    r->timer.fire = on_timeout;
+    r->who = strdup(who);
+    admin->requests++;
+    if (r->who)
+        return r;
+    free(r);
+    return NULL;
+}
+
+static void drop_waits(struct request *r)
+{
+    for (size_t i = 0; i < r->nslots; i++) {
+        if (r->slots[i].service)
+            service_wait_remove(r->slots[i].service, &r->slots[i].wait);
+        r->slots[i].service = NULL;
+    }
+}
+
+void request_free(struct request *r)
+{
+    if (!r)
+        return;
+    world_timer_clear(r->admin->mon->world, &r->timer);
+    drop_waits(r);
+    for (size_t i = 0; i < r->nslots; i++) {
+        free(r->slots[i].name);
+        free(r->slots[i].why);
+    }
+    for (size_t i = 0; i < r->nargs; i++) {
+        free(r->args[i].key);
+        free(r->args[i].value);
+    }
+    free(r->slots);
+    free(r->service_text);
+    free(r->who);
+    buf_fini(&r->body);
+    free(r);
+}
+
+void request_done(struct request *r, int status, int exit_code)
+{
+    if (r->done)
+        return;
+    if (r->body.failed) {
+        buf_fini(&r->body);
+        status = 500;
+        exit_code = EXIT_COMMAND;
+        buf_adds(&r->body, "Error: out of memory\n");
+    }
+    r->status = status;
+    r->exit_code = exit_code;
+    r->done = true;
+    world_timer_clear(r->admin->mon->world, &r->timer);
+    drop_waits(r);
+    if (r->finished)
+        r->finished(r, r->arg);
+}
+
+void request_fail(struct request *r, int status, int exit_code, const char *code, const char *fmt, ...)
+{
+    char text[2048];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    buf_clear(&r->body);
+    if (r->format == FORMAT_JSON) {
+        buf_adds(&r->body, "{\"error\":{\"code\":");
+        buf_add_json(&r->body, code);
+        buf_adds(&r->body, ",\"message\":");
+        buf_add_json(&r->body, text);
+        buf_adds(&r->body, "}}\n");
+    } else {
+        buf_addf(&r->body, "Error: %s\n", text);
+    }
+    request_done(r, status, exit_code);
+}
+
+/* ---- parameters */
+
+static bool set_format(struct request *r, const char *value)
+{
+    static const char *const names[] = {[FORMAT_TEXT] = "text", [FORMAT_TABLE] = "table", [FORMAT_JSON] = "json"};
+    for (size_t i = 0; i < ARRAY_LEN(names); i++)
+        if (!strcmp(value, names[i])) {
+            r->format = (enum request_format)i;
+            return true;
+        }
+    request_fail(r, 400, EXIT_USAGE, "bad_argument", "format: must be text, table or json, got \"%s\"", value);
+    return false;
+}
+
+static bool set_timeout(struct request *r, const char *value)
+{
+    char *end;
+    double seconds = strtod(value, &end);
+    if (end == value || *end || !(seconds > 0) || seconds > TIMEOUT_MAX_S) {
+        request_fail(r, 400, EXIT_USAGE, "bad_argument", "timeout: must be a number of seconds from 0 to %d, got \"%s\"",
+                     TIMEOUT_MAX_S, value);
+        return false;
+    }
+    r->timeout_ms = (int64_t)ceil(seconds * 1000);
+    return true;
+}
+
+static bool set_command(struct request *r, const char *value)
+{
+    r->command = command_find(value);
+    if (!r->command)
+        request_fail(r, 404, EXIT_USAGE, "unknown_command", "command[%s] unknown; command=help lists them all", value);
+    return r->command != NULL;
+}
+
+bool request_set(struct request *r, const char *key, const char *value)
+{
+    if (r->done)
+        return false;
+    if (!strcmp(key, "format"))
+        return set_format(r, value);
+    if (!strcmp(key, "timeout"))
+        return set_timeout(r, value);
+    if (!strcmp(key, "command"))
+        return set_command(r, value);
+    if (key[0] == '_') /* what scripts add against caches */
+        return true;
+    if (!strcmp(key, "service")) {
+        free(r->service_text);
+        r->service_text = strdup(value);
+        if (r->service_text)
+            return true;
+    } else if (r->nargs == REQUEST_ARGS) {
+        request_fail(r, 400, EXIT_USAGE, "bad_argument", "too many arguments");
+        return false;
+    } else {
+        r->args[r->nargs].key = strdup(key);
+        r->args[r->nargs].value = strdup(value);
+        if (r->args[r->nargs].key && r->args[r->nargs].value) {
+            r->nargs++;
+            return true;
+        }
+        free(r->args[r->nargs].key);
+        free(r->args[r->nargs].value);
+    }
+    request_fail(r, 500, EXIT_COMMAND, "no_memory", "out of memory");
+    return false;
+}
+
+/* ---- which services */
+
+static bool add_slot(struct request *r, struct service *s)
+{
+    for (size_t i = 0; i < r->nslots; i++)
+        if (r->slots[i].service == s) /* named twice */
+            return true;
+    struct request_slot *slot = &r->slots[r->nslots];
+    *slot = (struct request_slot){.request = r, .service = s, .name = strdup(s->conf->name)};
+    if (!slot->name)
+        return false;
+    r->nslots++;
+    return true;
+}
+
+static bool no_memory(struct request *r)
+{
+    request_fail(r, 500, EXIT_COMMAND, "no_memory", "out of memory");
+    return false;
+}
+
+static bool all_services(struct request *r)
+{
+    struct monitor *m = r->admin->mon;
+    r->slots = calloc(m->nsvcs + 1, sizeof *r->slots);
+    if (!r->slots)
+        return no_memory(r);
+    for (size_t i = 0; i < m->nsvcs; i++) {
+        r->slots[i] = (struct request_slot){
+            .request = r, .service = m->svcs[i], .name = strdup(m->svcs[i]->conf->name)};
+        r->nslots++;
+        if (!r->slots[i].name)
+            return no_memory(r);
+    }
+    return true;
+}
+
+/* The list of names; every one must be known before anything is done to any. */
+static bool named_services(struct request *r)
+{
+    size_t names = 1;
+    for (const char *p = r->service_text; *p; p++)
+        names += *p == ',';
+    r->slots = calloc(names, sizeof *r->slots);
+    if (!r->slots)
+        return no_memory(r);
+    char *rest = r->service_text;
+    for (char *name; (name = strsep(&rest, ","));) {
+        name += strspn(name, " ");
+        for (size_t n = strlen(name); n > 0 && name[n - 1] == ' ';)
+            name[--n] = 0;
+        if (!*name)
+            continue;
+        struct service *s = monitor_find(r->admin->mon, name);
+        if (!s) {
+            request_fail(r, 404, EXIT_USAGE, "unknown_service", "service[%s] not configured", name);
+            return false;
+        }
+        if (!add_slot(r, s))
+            return no_memory(r);
+    }
+    return true;
+}
+
+static bool find_services(struct request *r)
+{
+    const struct command *c = r->command;
+    bool given = r->service_text && r->service_text[0];
+    if (c->services == COMMAND_NO_SERVICE) {
+        if (!given || !strcmp(r->service_text, "all"))
+            return true;
+        request_fail(r, 400, EXIT_USAGE, "bad_argument", "command[%s] takes no service", c->name);
+        return false;
+    }
+    if (!given && c->services == COMMAND_SERVICES) {
+        request_fail(r, 400, EXIT_USAGE, "bad_argument", "command[%s] needs a service: a name, a list a,b, or all", c->name);
+        return false;
+    }
+    return !given || !strcmp(r->service_text, "all") ? all_services(r) : named_services(r);
+}
+
+static bool check_args(struct request *r)
+{
+    for (size_t i = 0; i < r->nargs; i++) {
+        bool known = false;
+        struct buf b = {0};
+        for (size_t k = 0; k < COMMAND_ARGS && r->command->args[k].name; k++) {
+            known = known || !strcmp(r->command->args[k].name, r->args[i].key);
+            buf_addf(&b, "%s, ", r->command->args[k].name);
+        }
+        if (!known)
+            request_fail(r, 400, EXIT_USAGE, "bad_argument", "command[%s] has no argument \"%s\"; it takes %sformat, timeout",
+                         r->command->name, r->args[i].key, buf_str(&b));
+        buf_fini(&b);
+        if (!known)
+            return false;
+    }
+    return true;
+}
+
+/* ---- running */
+
+static void set_deadline(struct request *r)
+{
+    int64_t ms = r->timeout_ms;
+    if (!ms) {
+        ms = TIMEOUT_DEFAULT_MS;
+        for (size_t i = 0; i < r->nslots; i++) {
+            const struct conf_service *c = r->slots[i].service ? r->slots[i].service->conf : NULL;
+            if (c)
+                ms = MAX(ms, MAX(c->stop.timeout_ms, c->graceful.timeout_ms) + TIMEOUT_SLACK_MS);
+        }
+    }
+    r->timeout_ms = ms;
+    struct world *w = r->admin->mon->world;
+    if (timers_set(&w->timers, &r->timer, w->ops->mono_ms(w) + ms))
+        no_memory(r);
+}
+
+void request_run(struct request *r, void (*finished)(struct request *r, void *arg), void *arg)
+{
+    if (!r->done && !r->command)
+        request_fail(r, 400, EXIT_USAGE, "bad_argument", "no command given; command=help lists them all");
+    if (r->done || !check_args(r) || !find_services(r))
+        return;
+    set_deadline(r);
+    if (!r->done)
+        r->command->run(r);
+    /* Only from now on: who calls looks at r->done itself. */
+    r->finished = finished;
+    r->arg = arg;
+}
+
+/* ---- waiting for services */
+
+static void add_json_slots(struct request *r, bool ok)
+{
+    struct buf *b = &r->body;
+    buf_clear(b);
+    buf_addf(b, "{\"ok\":%s,\"services\":{", ok ? "true" : "false");
+    for (size_t i = 0; i < r->nslots; i++) {
+        const struct request_slot *s = &r->slots[i];
+        buf_adds(b, i ? "," : "");
+        buf_add_json(b, s->name);
+        buf_addf(b, ":{\"ok\":%s", s->ok ? "true" : "false");
+        if (s->pid)
+            buf_addf(b, ",\"pid\":%d", s->pid);
+        if (s->why) {
+            buf_adds(b, ",\"error\":");
+            buf_add_json(b, s->why);
+        }
+        buf_addc(b, '}');
+    }
+    buf_adds(b, "}}\n");
+}
+
+static void add_text_slots(struct request *r, bool ok)
+{
+    struct buf *b = &r->body;
+    if (ok) {
+        buf_adds(b, "SUCCESS\n");
+        return;
+    }
+    const char *between = "FAIL: ";
+    for (size_t i = 0; i < r->nslots; i++)
+        if (!r->slots[i].ok) {
+            buf_addf(b, "%s%s", between, r->slots[i].name);
+            between = ", ";
+        }
+    buf_addc(b, '\n');
+    for (size_t i = 0; i < r->nslots; i++)
+        if (!r->slots[i].ok)
+            buf_addf(b, "%s: %s\n", r->slots[i].name, r->slots[i].why ? r->slots[i].why : "failed");
+}
+
+static void answer_slots(struct request *r, int failed_status)
+{
+    bool ok = true;
+    for (size_t i = 0; i < r->nslots; i++)
+        ok = ok && r->slots[i].ok;
+    if (r->format == FORMAT_JSON)
+        add_json_slots(r, ok);
+    else
+        add_text_slots(r, ok);
+    request_done(r, ok ? 200 : failed_status, ok ? EXIT_OK : EXIT_SERVICE);
+}
+
+static void settle(struct request_slot *slot, bool ok, const char *why)
+{
+    slot->ok = ok;
+    slot->pid = slot->service ? slot->service->proc.pid : 0;
+    slot->why = why ? strdup(why) : NULL;
+    slot->service = NULL;
+}
+
+static void on_wait(struct service_wait *w, struct service *s, const char *why)
+{
+    (void)s;
+    struct request_slot *slot = CONTAINER_OF(w, struct request_slot, wait);
+    settle(slot, !why, why);
+    if (--slot->request->open == 0)
+        answer_slots(slot->request, 500);
+}
+
+void request_slot_fail(struct request_slot *slot, const char *why)
+{
+    settle(slot, false, why);
+}
+
+void request_wait(struct request *r, enum service_goal goal)
+{
+    r->open = 1; /* ours, so that services that are there already do not answer too early */
+    for (size_t i = 0; i < r->nslots; i++) {
+        struct request_slot *slot = &r->slots[i];
+        if (!slot->service)
+            continue;
+        r->open++;
+        slot->wait = (struct service_wait){.goal = goal, .done = on_wait};
+        service_wait_add(slot->service, &slot->wait);
+    }
+    if (--r->open == 0)
+        answer_slots(r, 500);
+}
+
+static void on_timeout(struct timer *t)
+{
+    struct request *r = CONTAINER_OF(t, struct request, timer);
+    char why[80];
+    snprintf(why, sizeof why, "not done within %g s", (double)r->timeout_ms / 1000);
+    for (size_t i = 0; i < r->nslots; i++) {
+        struct request_slot *slot = &r->slots[i];
+        if (!slot->service)
+            continue;
+        char text[160];
+        snprintf(text, sizeof text, "%s; it is %s", why, machine_state_name(slot->service->state));
+        service_wait_remove(slot->service, &slot->wait);
+        settle(slot, false, text);
+    }
+    answer_slots(r, 504);
+}

@@ -1,0 +1,132 @@
+/* Commands and the requests that carry them out. One registry for all of them; HTTP, the
+ * command line and help only read it. */
+#ifndef FM_COMMAND_H
+#define FM_COMMAND_H
+
+#include "base.h"
+#include "buf.h"
+#include "monitor.h"
+
+struct request;
+struct admin;
+
+/* What a command does with the services it is given. */
+enum command_services {
+    COMMAND_NO_SERVICE,   /* takes none */
+    COMMAND_ANY_SERVICES, /* none means all */
+    COMMAND_SERVICES,     /* at least one must be named, or "all" */
+};
+
+struct command_arg {
+    const char *name, *help;
+};
+
+#define COMMAND_ARGS 4
+
+struct command {
+    const char *name, *help;
+    enum command_services services;
+    bool changes; /* false: it only reads, and everybody may use it */
+    struct command_arg args[COMMAND_ARGS]; /* ended by a NULL name, beside service, format and timeout */
+    /* Carries the request out: calls request_done now or later. */
+    void (*run)(struct request *r);
+};
+
+/* The codes of the command line, which every answer carries. */
+enum {
+    EXIT_OK = 0,
+    EXIT_SERVICE = 1,     /* a service failed, or is not up */
+    EXIT_USAGE = 2,       /* usage or configuration */
+    EXIT_COMMAND = 3,     /* the command itself failed */
+    EXIT_UNREACHABLE = 4,
+    EXIT_REFUSED = 5,
+};
+
+enum request_format { FORMAT_TEXT, FORMAT_TABLE, FORMAT_JSON };
+
+/* What became of one service of a request. */
+struct request_slot {
+    struct service_wait wait;
+    struct request *request;
+    struct service *service; /* NULL once it is settled */
+    char *name;
+    bool ok;
+    pid_t pid;
+    char *why; /* NULL when ok */
+};
+
+#define REQUEST_ARGS 16
+
+/* One call of a command, from asking to answer. */
+struct request {
+    struct admin *admin;
+    const struct command *command;
+    enum request_format format;
+    char *who;          /* who asked, for events: "the command line, 127.0.0.1" */
+    char *service_text; /* as given; NULL: not given */
+    struct {
+        char *key, *value;
+    } args[REQUEST_ARGS];
+    size_t nargs;
+    int64_t timeout_ms;
+    struct timer timer;
+
+    struct request_slot *slots;
+    size_t nslots, open; /* open: not settled yet */
+
+    /* the answer */
+    int status; /* HTTP */
+    int exit_code;
+    struct buf body;
+    bool done;
+    void (*finished)(struct request *r, void *arg); /* the answer is there; called once, not from inside request_run */
+    void *arg;
+};
+
+/* All that commands work on. */
+struct admin {
+    struct monitor *mon;
+    /* Reads the configuration again; NULL with a message. For reload. */
+    struct conf *(*read_conf)(void *arg, struct err *err);
+    /* Listens as `next` says, beside or instead of now; false leaves all as it was. For reload. */
+    bool (*relisten)(void *arg, const struct conf *next, struct err *err);
+    void *arg;
+    uint64_t requests; /* how many were made */
+};
+
+/* The command of that name, or NULL; and the i-th in the order of help, NULL past the end. */
+const struct command *command_find(const char *name);
+const struct command *command_at(size_t i);
+
+/* A request for a command by name, to be filled by request_set and run. Never NULL but
+ * when memory runs out. `who` is copied. */
+struct request *request_new(struct admin *admin, const char *who);
+
+/* One parameter as it came: command, service, format, timeout or an argument of the
+ * command. false when it makes no sense; then the request is done, its answer the error. */
+bool request_set(struct request *r, const char *key, const char *value);
+
+/* Checks and starts it. When r->done is set on return the answer is there; else
+ * `finished` will be called later. */
+void request_run(struct request *r, void (*finished)(struct request *r, void *arg), void *arg);
+
+/* Frees it, at any time; what it asked for goes on, only nobody waits any more. */
+void request_free(struct request *r);
+
+/* For commands: the value of an argument, or NULL. */
+const char *request_arg(const struct request *r, const char *key);
+
+/* For commands: the answer is in r->body. Text and tables as they are; JSON is an object. */
+void request_done(struct request *r, int status, int exit_code);
+
+/* For commands: the answer is an error. `code` is a word for programs, the text for people. */
+void request_fail(struct request *r, int status, int exit_code, const char *code, const char *fmt, ...)
+    PRINTF_LIKE(5, 6);
+
+/* For commands: waits until all services of the request have reached the goal, then
+ * answers SUCCESS or FAIL. Text that is in the body already stays before it. */
+void request_wait(struct request *r, enum service_goal goal);
+/* For commands, before request_wait: this service has failed already. */
+void request_slot_fail(struct request_slot *slot, const char *why);
+
+#endif

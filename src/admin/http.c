@@ -1,0 +1,271 @@
+#include "http.h"
+
+#include "access.h"
+#include "call.h"
+#include "clog.h"
+#include "host.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <microhttpd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <uv.h>
+
+#define ADDRESSES_MAX 16
+#define IDLE_TIMEOUT_S 60U
+#define CONNECTIONS_MAX 1024U
+#define CONNECTION_MEMORY (64U * 1024U)
+
+/* One address listened on: a daemon of libmicrohttpd, whose epoll descriptor is one
+ * watcher of our loop. */
+struct listener {
+    struct listener *next;
+    struct http *http;
+    struct MHD_Daemon *daemon;
+    uv_poll_t poll;
+    uv_timer_t timer;
+    int handles;
+    int fd;
+    int port;     /* as configured: 0 stays 0 */
+    bool retired; /* accepts nothing any more; goes with its last connection */
+    char address[HOST_ADDRESS_SIZE];
+    char shown[HOST_ADDRESS_SIZE + 10];
+};
+
+struct http {
+    uv_loop_t *loop;
+    struct admin *admin;
+    struct call_shared calls;
+    struct listener *listeners; /* in the order of bind; retired ones last */
+    uv_prepare_t prepare;
+};
+
+static void on_closed(uv_handle_t *handle)
+{
+    struct listener *l = handle->data;
+    if (--l->handles == 0)
+        free(l);
+}
+
+/* Takes the listener off the list and down; its connections are closed. */
+static void listener_stop(struct http *h, struct listener *l)
+{
+    for (struct listener **p = &h->listeners; *p; p = &(*p)->next)
+        if (*p == l) {
+            *p = l->next;
+            break;
+        }
+    uv_poll_stop(&l->poll);
+    MHD_stop_daemon(l->daemon);
+    if (!l->retired)
+        close(l->fd);
+    uv_close((uv_handle_t *)&l->poll, on_closed);
+    uv_close((uv_handle_t *)&l->timer, on_closed);
+}
+
+static void on_readable(uv_poll_t *poll, int status, int events)
+{
+    (void)status;
+    (void)events;
+    MHD_run(CONTAINER_OF(poll, struct listener, poll)->daemon);
+}
+
+static void on_timer(uv_timer_t *timer)
+{
+    MHD_run(CONTAINER_OF(timer, struct listener, timer)->daemon);
+}
+
+/* Before the loop waits: until when each daemon may be left alone. */
+static void on_prepare(uv_prepare_t *prepare)
+{
+    struct http *h = CONTAINER_OF(prepare, struct http, prepare);
+    /* Resuming from outside its own callbacks does not reliably wake a daemon that we drive ourselves. */
+    if (h->calls.resumed) {
+        h->calls.resumed = false;
+        for (struct listener *l = h->listeners; l; l = l->next)
+            MHD_run(l->daemon);
+    }
+    for (struct listener *l = h->listeners, *next; l; l = next) {
+        next = l->next;
+        if (l->retired && MHD_get_daemon_info(l->daemon, MHD_DAEMON_INFO_CURRENT_CONNECTIONS)->num_connections == 0) {
+            listener_stop(h, l);
+            continue;
+        }
+        MHD_UNSIGNED_LONG_LONG ms;
+        if (MHD_get_timeout(l->daemon, &ms) == MHD_YES)
+            uv_timer_start(&l->timer, on_timer, ms, 0);
+        else
+            uv_timer_stop(&l->timer);
+    }
+}
+
+struct http *http_new(struct uv_loop_s *loop, struct admin *admin)
+{
+    struct http *h = calloc(1, sizeof *h);
+    if (!h)
+        return NULL;
+    h->loop = loop;
+    h->admin = admin;
+    h->calls.admin = admin;
+    uv_prepare_init(loop, &h->prepare);
+    uv_prepare_start(&h->prepare, on_prepare);
+    return h;
+}
+
+static void on_mhd_log(void *arg, const char *fmt, va_list ap)
+{
+    (void)arg;
+    char text[512];
+    vsnprintf(text, sizeof text, fmt, ap);
+    size_t n = strlen(text);
+    while (n > 0 && (text[n - 1] == '\n' || text[n - 1] == ' '))
+        text[--n] = 0;
+    clog_debug("http: %s", text);
+}
+
+static bool start_daemon(struct listener *l)
+{
+    /* A literal, not a macro list: libmicrohttpd reads its options as variadic arguments. */
+    l->daemon = MHD_start_daemon(
+        MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL, call_handle, &l->http->calls,
+        MHD_OPTION_EXTERNAL_LOGGER, on_mhd_log, NULL, MHD_OPTION_LISTEN_SOCKET, l->fd, MHD_OPTION_NOTIFY_COMPLETED,
+        call_completed, NULL, MHD_OPTION_CONNECTION_TIMEOUT, IDLE_TIMEOUT_S, MHD_OPTION_CONNECTION_LIMIT,
+        CONNECTIONS_MAX, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY, MHD_OPTION_END);
+    return l->daemon != NULL;
+}
+
+static struct listener *listener_new(struct http *h, const char *address, int port, int *actual, struct err *err)
+{
+    struct listener *l = calloc(1, sizeof *l);
+    if (!l) {
+        err_nomem(err);
+        return NULL;
+    }
+    *l = (struct listener){.http = h, .port = port, .handles = 2};
+    snprintf(l->address, sizeof l->address, "%s", address);
+    l->fd = host_listen(address, port ? port : *actual, actual, err);
+    if (l->fd < 0 || !start_daemon(l)) {
+        if (l->fd >= 0) {
+            err_set(err, "port %d on %s: the HTTP server does not start: %s", *actual, address, strerror(errno));
+            close(l->fd);
+        }
+        free(l);
+        return NULL;
+    }
+    snprintf(l->shown, sizeof l->shown, strchr(address, ':') ? "[%s]:%d" : "%s:%d", address, *actual);
+    uv_poll_init(h->loop, &l->poll, MHD_get_daemon_info(l->daemon, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd);
+    uv_timer_init(h->loop, &l->timer);
+    l->poll.data = l->timer.data = l;
+    uv_poll_start(&l->poll, UV_READABLE, on_readable);
+    return l;
+}
+
+static struct listener *find(const struct http *h, const char *address, int port)
+{
+    for (struct listener *l = h->listeners; l; l = l->next)
+        if (!l->retired && l->port == port && !strcmp(l->address, address))
+            return l;
+    return NULL;
+}
+
+/* The addresses of conf as literals; `inner` is left out where the host has none. */
+static size_t wanted_addresses(const struct conf *conf, char out[ADDRESSES_MAX][HOST_ADDRESS_SIZE])
+{
+    size_t n = 0;
+    for (char **p = conf->bind; *p && n < ADDRESSES_MAX; p++) {
+        bool inner = !strcmp(*p, "inner"), twice = false;
+        if (inner && !host_private_address(out[n]))
+            continue;
+        if (!inner)
+            snprintf(out[n], HOST_ADDRESS_SIZE, "%s", *p);
+        for (size_t i = 0; i < n; i++)
+            twice = twice || !strcmp(out[i], out[n]);
+        n += !twice;
+    }
+    return n;
+}
+
+/* Stops accepting; connections are served to their end. */
+static void retire(struct listener *l)
+{
+    int fd = MHD_quiesce_daemon(l->daemon);
+    if (fd >= 0)
+        close(fd);
+    l->retired = true;
+}
+
+/* Opens what is not open yet; `fresh` are the ones opened now. */
+static bool open_missing(struct http *h, const struct conf *conf, char addresses[][HOST_ADDRESS_SIZE], size_t n,
+                         struct listener **kept, struct listener **fresh, struct err *err)
+{
+    int actual = 0;
+    for (size_t i = 0; i < n; i++) {
+        kept[i] = find(h, addresses[i], conf->port);
+        if (!kept[i] && !(fresh[i] = listener_new(h, addresses[i], conf->port, &actual, err)))
+            return false;
+    }
+    return true;
+}
+
+bool http_listen(struct http *h, const struct conf *conf, struct err *err)
+{
+    char addresses[ADDRESSES_MAX][HOST_ADDRESS_SIZE];
+    struct listener *kept[ADDRESSES_MAX] = {0}, *fresh[ADDRESSES_MAX] = {0};
+    size_t n = wanted_addresses(conf, addresses);
+    if (n == 0)
+        return err_set(err, "bind: there is no address to listen on (\"inner\" needs a private IPv4 address)");
+    if (!open_missing(h, conf, addresses, n, kept, fresh, err)) {
+        for (size_t i = 0; i < n; i++)
+            if (fresh[i])
+                listener_stop(h, fresh[i]);
+        return false;
+    }
+    for (struct listener *l = h->listeners; l; l = l->next) {
+        bool wanted = l->retired;
+        for (size_t i = 0; i < n; i++)
+            wanted = wanted || kept[i] == l;
+        if (!wanted)
+            retire(l);
+    }
+    /* Rebuilt in the order of bind, what is retired behind. */
+    struct listener *retired = NULL, **end = &h->listeners;
+    for (struct listener *l = h->listeners, *next; l; l = next) {
+        next = l->next;
+        if (l->retired) {
+            l->next = retired;
+            retired = l;
+        }
+    }
+    for (size_t i = 0; i < n; i++) {
+        *end = kept[i] ? kept[i] : fresh[i];
+        end = &(*end)->next;
+    }
+    *end = retired;
+    return true;
+}
+
+const char *http_address(const struct http *h)
+{
+    return h->listeners ? h->listeners->shown : "";
+}
+
+static void on_prepare_closed(uv_handle_t *handle)
+{
+    free(CONTAINER_OF(handle, struct http, prepare));
+}
+
+void http_free(struct http *h)
+{
+    if (!h)
+        return;
+    call_shutdown(&h->calls);
+    for (struct listener *l = h->listeners; l; l = l->next)
+        MHD_run(l->daemon); /* sends what was just answered */
+    while (h->listeners)
+        listener_stop(h, h->listeners);
+    call_shared_fini(&h->calls);
+    uv_close((uv_handle_t *)&h->prepare, on_prepare_closed);
+}

@@ -1,0 +1,153 @@
+#include "options.h"
+
+#include <string.h>
+
+/* What an option does. Those without a row are commands that the running monitor may
+ * know: the core's and the scripts'. */
+struct option_row {
+    const char *name;
+    size_t field; /* offset of its const char * in struct options; FLAG: a mode */
+    enum options_mode mode;
+};
+
+#define FLAG ((size_t)-1)
+#define VALUE(n, f) {.name = n, .field = offsetof(struct options, f)}
+#define MODE(n, m) {.name = n, .field = FLAG, .mode = m}
+
+static const struct option_row rows[] = {
+    VALUE("env", env),
+    VALUE("conf", conf),
+    VALUE("home", home),
+    VALUE("host", host),
+    VALUE("token-file", token_file),
+    VALUE("format", format),
+    VALUE("timeout", timeout),
+    VALUE("lines", lines),
+    MODE("check", MODE_CHECK),
+    MODE("h", MODE_HELP),
+    MODE("help", MODE_HELP),
+    MODE("version", MODE_VERSION),
+};
+
+static const struct option_row *find_row(const char *name, size_t len)
+{
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+        if (strlen(rows[i].name) == len && !strncmp(rows[i].name, name, len))
+            return &rows[i];
+    return NULL;
+}
+
+static bool add_arg(struct options *o, const char *arg, struct err *err)
+{
+    if (!strchr(arg, '='))
+        return err_set(err, "\"%s\" stands where an option (-name) or an argument (key=value) is expected", arg);
+    if (o->nargs == OPTIONS_ARGS)
+        return err_set(err, "more than %d arguments", OPTIONS_ARGS);
+    o->args[o->nargs++] = arg;
+    return true;
+}
+
+/* -NAME [SERVICES]: the value is what comes next, unless that is an option or key=value. */
+static int set_command(struct options *o, const char *name, const char *eq, const char *next, struct err *err)
+{
+    if (o->command) {
+        err_set(err, "-%s and -%s: one command at a time", o->command, name);
+        return -1;
+    }
+    o->mode = MODE_COMMAND;
+    o->command = name;
+    if (eq) {
+        o->service = eq + 1;
+        return 0;
+    }
+    if (!next || next[0] == '-' || strchr(next, '='))
+        return 0;
+    o->service = next;
+    return 1;
+}
+
+/* One option; how many further words it took, or -1. */
+static int take(struct options *o, char *word, const char *next, struct err *err)
+{
+    char *name = word + (word[1] == '-' ? 2 : 1), *eq = strchr(name, '=');
+    size_t len = eq ? (size_t)(eq - name) : strlen(name);
+    if (len == 0) {
+        err_set(err, "\"%s\" is no option", word);
+        return -1;
+    }
+    const struct option_row *row = find_row(name, len);
+    if (!row) {
+        if (eq)
+            *eq = 0; /* the name becomes a string of its own */
+        return set_command(o, name, eq, next, err);
+    }
+    if (row->field == FLAG) {
+        if (o->mode == MODE_RUN || row->mode == MODE_HELP)
+            o->mode = row->mode;
+        return 0;
+    }
+    if (!eq && !next) {
+        err_set(err, "-%s needs a value", row->name);
+        return -1;
+    }
+    const char *value = eq ? eq + 1 : next;
+    memcpy((char *)o + row->field, &value, sizeof value);
+    return eq ? 0 : 1;
+}
+
+bool options_parse(struct options *out, int argc, char **argv, struct err *err)
+{
+    *out = (struct options){.env = "prod"};
+    for (int i = 1; i < argc; i++) {
+        if (argv[i][0] != '-' || !argv[i][1]) {
+            if (!add_arg(out, argv[i], err))
+                return false;
+            continue;
+        }
+        int took = take(out, argv[i], i + 1 < argc ? argv[i + 1] : NULL, err);
+        if (took < 0)
+            return false;
+        i += took;
+    }
+    if (out->nargs && out->mode != MODE_COMMAND)
+        return err_set(err, "\"%s\": arguments go with a command, such as -reload dry-run=1", out->args[0]);
+    if (!out->env[0] || strpbrk(out->env, "/ \t\n"))
+        return err_set(err, "-env: \"%s\" can't be the name of an env", out->env);
+    return true;
+}
+
+const char *options_help(void)
+{
+    return "fota_monitor supervises the services of one host.\n"
+           "\n"
+           "Run the monitor, in the foreground (fota_monitor.sh start puts it in the background):\n"
+           "  fota_monitor -env test                    the services of env \"test\" in conf/conf.json (default: prod)\n"
+           "  fota_monitor -env dev -conf='port=8080;clog.mode=1'\n"
+           "                                            the same with values of conf.json overridden\n"
+           "  fota_monitor -env test -check             judge conf.json, start nothing\n"
+           "\n"
+           "Ask the running monitor (SERVICES: a name, a list a,b, or all):\n"
+           "  -status [SERVICES]       which are up, and which are not\n"
+           "  -start SERVICES          start, and wait until they are up\n"
+           "  -stop SERVICES           stop, and wait until they are down\n"
+           "  -restart SERVICES        stop and start, and wait\n"
+           "  -grestart SERVICES       restart by their own means (graceful.signal)\n"
+           "  -history SERVICES        what happened to them, newest last (-lines N)\n"
+           "  -why SERVICES            why they are in the state they are in\n"
+           "  -reload [dry-run=1]      apply a changed conf.json, or only show what would change\n"
+           "  -NAME [SERVICES] [key=value ...]\n"
+           "                           any other command the monitor knows\n"
+           "\n"
+           "Options:\n"
+           "  -env NAME                the env (default: prod)\n"
+           "  -conf 'PATH=VALUE;...'   override values of conf.json, by dotted path\n"
+           "  -home DIR                the folder that holds conf/ and lua/\n"
+           "  -host HOST:PORT          a monitor elsewhere\n"
+           "  -token-file FILE         the token to show to it\n"
+           "  -format text|table|json  of the answer\n"
+           "  -timeout SECONDS         how long to wait for it\n"
+           "  -h, -version\n"
+           "\n"
+           "Exit codes: 0 all well, 1 a service failed or is not up, 2 usage or configuration,\n"
+           "3 the command itself failed, 4 the monitor can't be reached, 5 refused.\n";
+}

@@ -1,0 +1,170 @@
+#include "daemon.h"
+
+#include "clog.h"
+#include "command.h"
+#include "http.h"
+#include "lock.h"
+#include "monitor.h"
+#include "vm.h"
+#include "world_linux.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <uv.h>
+
+struct app {
+    uv_loop_t loop;
+    uv_prepare_t flush;
+    uv_signal_t term, intr;
+    const struct confload_input *in;
+    struct vm *vm;
+    struct world *world;
+    struct monitor *mon;
+    struct admin admin;
+    struct http *http;
+    int lock_fd;
+};
+
+static bool make_rundir(const struct conf *conf, struct err *err)
+{
+    if (!mkdir(conf->rundir, 0700) || errno == EEXIST)
+        return true;
+    return err_set(err, "rundir %s: %s", conf->rundir, strerror(errno));
+}
+
+static int take_lock(const struct conf *conf, struct err *err)
+{
+    struct buf path = {0};
+    buf_addf(&path, "%s/%s.lock", conf->rundir, conf->env);
+    int fd = path.failed ? -1 : lock_take(path.data, err);
+    if (path.failed)
+        err_nomem(err);
+    buf_fini(&path);
+    return fd;
+}
+
+static struct conf *read_conf(void *arg, struct err *err)
+{
+    struct app *app = arg;
+    char *warnings = NULL;
+    struct conf *conf = confload(vm_state(app->vm), app->in, &warnings, err);
+    for (char *rest = warnings, *line; (line = strsep(&rest, "\n"));)
+        if (*line)
+            clog_warn("%s", line);
+    free(warnings);
+    return conf;
+}
+
+static bool relisten(void *arg, const struct conf *next, struct err *err)
+{
+    struct app *app = arg;
+    if (!http_listen(app->http, next, err))
+        return false;
+    int r = lock_write(app->lock_fd, http_address(app->http));
+    if (r)
+        clog_error("%s/%s.lock: %s", next->rundir, next->env, strerror(-r));
+    return true;
+}
+
+static void on_flush(uv_prepare_t *prepare)
+{
+    monitor_flush(CONTAINER_OF(prepare, struct app, flush)->mon);
+}
+
+static void on_signal(uv_signal_t *handle, int signum)
+{
+    struct app *app = handle->data;
+    clog_info("%s: the monitor ends; the services go on", signum == SIGTERM ? "SIGTERM" : "SIGINT");
+    monitor_note(app->mon, NULL, EVENT_MONITOR, 0, "the monitor ended by %s; the services go on",
+                 signum == SIGTERM ? "SIGTERM" : "SIGINT");
+    uv_stop(&app->loop);
+}
+
+static void watch_signals(struct app *app)
+{
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGHUP, SIG_IGN); /* as nohup: the end of a terminal must not end the monitor */
+    uv_signal_t *handles[] = {&app->term, &app->intr};
+    static const int signals[] = {SIGTERM, SIGINT};
+    for (size_t i = 0; i < ARRAY_LEN(handles); i++) {
+        uv_signal_init(&app->loop, handles[i]);
+        handles[i]->data = app;
+        uv_signal_start(handles[i], on_signal, signals[i]);
+    }
+    uv_prepare_init(&app->loop, &app->flush);
+    uv_prepare_start(&app->flush, on_flush);
+}
+
+/* Everything that can fail before there is anything to lose. */
+static bool assemble(struct app *app, struct conf *conf, struct err *err)
+{
+    int error;
+    app->lock_fd = -1;
+    if (!make_rundir(conf, err) || (app->lock_fd = take_lock(conf, err)) < 0 || !(app->vm = vm_new(conf->lua.memory_mb, err))) {
+        conf_free(conf);
+        return false;
+    }
+    app->world = world_linux_new(&app->loop, &error);
+    if (!app->world) {
+        conf_free(conf);
+        return err_set(err, "the event loop does not start: %s", strerror(-error));
+    }
+    app->mon = monitor_new(app->world, conf, 0, err);
+    if (!app->mon)
+        return false;
+    app->admin = (struct admin){.mon = app->mon, .read_conf = read_conf, .relisten = relisten, .arg = app};
+    app->http = http_new(&app->loop, &app->admin);
+    return app->http ? relisten(app, conf, err) : err_nomem(err);
+}
+
+static void close_handle(uv_handle_t *handle, void *arg)
+{
+    (void)arg;
+    if (!uv_is_closing(handle))
+        uv_close(handle, NULL);
+}
+
+static void take_apart(struct app *app)
+{
+    http_free(app->http);
+    if (app->mon)
+        monitor_free(app->mon);
+    if (app->world)
+        world_linux_free(app->world);
+    uv_walk(&app->loop, close_handle, NULL);
+    uv_run(&app->loop, UV_RUN_DEFAULT);
+    uv_loop_close(&app->loop);
+    vm_free(app->vm);
+    if (app->lock_fd >= 0)
+        close(app->lock_fd);
+}
+
+int daemon_run(struct conf *conf, const struct confload_input *in)
+{
+    struct app app = {.in = in};
+    struct err err = {0};
+    int r = uv_loop_init(&app.loop);
+    if (r) {
+        fprintf(stderr, "Error: the event loop does not start: %s\n", uv_strerror(r));
+        conf_free(conf);
+        return EXIT_COMMAND;
+    }
+    bool ok = assemble(&app, conf, &err);
+    if (ok) {
+        clog_configure(app.mon->conf->clog.mode != 0, app.mon->conf->clog.level);
+        clog_info("fota_monitor " FM_VERSION " runs env %s on %s with %zu services, pid %d", app.mon->conf->env,
+                  http_address(app.http), app.mon->nsvcs, getpid());
+        watch_signals(&app);
+        monitor_start(app.mon);
+        uv_run(&app.loop, UV_RUN_DEFAULT);
+    } else {
+        fprintf(stderr, "Error: %s\n", err.text);
+    }
+    take_apart(&app);
+    return ok ? EXIT_OK : EXIT_USAGE;
+}

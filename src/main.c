@@ -1,0 +1,167 @@
+/* fota_monitor: which of its modes is wanted, and the only exit. */
+#include "clog.h"
+#include "client.h"
+#include "command.h"
+#include "confload.h"
+#include "daemon.h"
+#include "home.h"
+#include "lock.h"
+#include "options.h"
+#include "proc.h"
+#include "vm.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define LOADER_MEMORY_MB 0 /* reading the configuration is not bounded by what scripts may use */
+
+/* Reads the configuration in a Lua state of its own. Warnings go to stderr. */
+static struct conf *load(const struct confload_input *in, bool say_warnings, struct err *err)
+{
+    struct vm *vm = vm_new(LOADER_MEMORY_MB, err);
+    char *warnings = NULL;
+    struct conf *conf = vm ? confload(vm_state(vm), in, &warnings, err) : NULL;
+    if (warnings && say_warnings)
+        for (char *rest = warnings, *line; (line = strsep(&rest, "\n"));)
+            if (*line)
+                clog_warn("%s", line);
+    free(warnings);
+    vm_free(vm);
+    return conf;
+}
+
+static int complain(const struct err *err)
+{
+    fprintf(stderr, "Error: %s\n", err->text);
+    return EXIT_USAGE;
+}
+
+static bool find_input(const struct options *o, char home[PATH_MAX], struct confload_input *in, struct err *err)
+{
+    *in = (struct confload_input){.home = home, .env = o->env, .overrides = o->conf};
+    return home_find(o->home, home, err);
+}
+
+static int run_monitor(const struct options *o)
+{
+    char home[PATH_MAX];
+    struct confload_input in;
+    struct err err = {0};
+    int r = proc_init();
+    if (r)
+        fprintf(stderr, "Error: %s\n", strerror(-r));
+    if (r)
+        return EXIT_COMMAND;
+    if (!find_input(o, home, &in, &err))
+        return complain(&err);
+    struct conf *conf = load(&in, true, &err);
+    return conf ? daemon_run(conf, &in) : complain(&err);
+}
+
+static int check(const struct options *o)
+{
+    char home[PATH_MAX];
+    struct confload_input in;
+    struct err err = {0};
+    if (!find_input(o, home, &in, &err))
+        return complain(&err);
+    struct conf *conf = load(&in, true, &err);
+    if (!conf)
+        return complain(&err);
+    printf("%s: env %s is well: %zu service%s\n", conf->path, conf->env, conf->nsvrs, conf->nsvrs == 1 ? "" : "s");
+    conf_free(conf);
+    return EXIT_OK;
+}
+
+/* The address in the lock file of a running monitor. */
+static bool running_address(const char *rundir, const char *env, char *out, size_t size)
+{
+    char path[PATH_MAX + 64];
+    struct lock_info info;
+    snprintf(path, sizeof path, "%s/%s.lock", rundir, env);
+    if (!lock_read(path, &info) || !info.address[0])
+        return false;
+    snprintf(out, size, "%s", info.address);
+    return true;
+}
+
+/* Where the monitor of this env is: the running one says so in its lock file; where
+ * there is none, conf.json tells where it would be. */
+static bool find_target(const struct options *o, char *address, size_t size, char *token, size_t size_token,
+                        struct err *err)
+{
+    char home[PATH_MAX], rundir[PATH_MAX + 8];
+    struct confload_input in;
+    if (!find_input(o, home, &in, err))
+        return false;
+    snprintf(rundir, sizeof rundir, "%s/run", home);
+    snprintf(token, size_token, "%s/%s.token", rundir, o->env);
+    if (!o->conf && running_address(rundir, o->env, address, size))
+        return true;
+    struct conf *conf = load(&in, false, err);
+    if (!conf)
+        return false;
+    snprintf(token, size_token, "%s/%s.token", conf->rundir, o->env);
+    if (!running_address(conf->rundir, o->env, address, size)) {
+        const char *host = strcmp(conf->bind[0], "inner") ? conf->bind[0] : "127.0.0.1";
+        snprintf(address, size, strchr(host, ':') ? "[%s]:%d" : "%s:%d", host, conf->port);
+    }
+    conf_free(conf);
+    return true;
+}
+
+static int ask(const struct options *o, bool quiet)
+{
+    char address[256], token[PATH_MAX + 64];
+    struct err err = {0};
+    struct client_target target = {.address = o->host, .token_file = o->token_file, .token_must = o->token_file, .quiet = quiet};
+    if (!o->host) {
+        if (!find_target(o, address, sizeof address, token, sizeof token, &err))
+            return quiet ? EXIT_USAGE : complain(&err);
+        target.address = address;
+        if (!o->token_file)
+            target.token_file = token;
+    }
+    return client_run(o, &target);
+}
+
+/* What the program itself knows, then what the running monitor does, if there is one. */
+static int help(const struct options *o)
+{
+    struct options q = *o;
+    char address[256], token[PATH_MAX + 64];
+    fputs(options_help(), stdout);
+    q.command = "help";
+    if (!o->host && !find_target(o, address, sizeof address, token, sizeof token, NULL))
+        return EXIT_OK;
+    printf("\nCommands of the running monitor:\n");
+    fflush(stdout);
+    if (ask(&q, true))
+        printf("(it does not answer)\n");
+    return EXIT_OK;
+}
+
+int main(int argc, char **argv)
+{
+    struct options o;
+    struct err err = {0};
+    if (!options_parse(&o, argc, argv, &err)) {
+        fprintf(stderr, "Error: %s\nfota_monitor -h tells more.\n", err.text);
+        exit(EXIT_USAGE);
+    }
+    switch (o.mode) {
+    case MODE_RUN:
+        exit(run_monitor(&o));
+    case MODE_COMMAND:
+        exit(ask(&o, false));
+    case MODE_CHECK:
+        exit(check(&o));
+    case MODE_VERSION:
+        puts("fota_monitor " FM_VERSION);
+        exit(EXIT_OK);
+    case MODE_HELP:
+        exit(help(&o));
+    }
+    return EXIT_USAGE;
+}
