@@ -1,0 +1,1 @@
+"""The parts of tests/bench/run: see README.md beside it."""
