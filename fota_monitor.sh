@@ -331,7 +331,7 @@ demo() {
     cat <<END
 The monitor:         http://$lock_address/
 A service:           http://127.0.0.1:18080/
-Ask and command:     $bin -env dev -status web      (-restart web, -log ticker, -why crasher ...)
+Ask and command:     $bin -env dev -status web      (-restart web, -history ticker, -why crasher ...)
 Stop the services:   $bin -env dev -stop all
 Stop the monitor:    $me stop dev      (services that run then keep running)
 END

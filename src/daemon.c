@@ -105,7 +105,8 @@ static bool assemble(struct app *app, struct conf *conf, struct err *err)
 {
     int error;
     app->lock_fd = -1;
-    if (!make_rundir(conf, err) || (app->lock_fd = take_lock(conf, err)) < 0 || !(app->vm = vm_new(conf->lua.memory_mb, err))) {
+    if (!make_rundir(conf, err) || (app->lock_fd = take_lock(conf, err)) < 0 ||
+        !(app->vm = vm_new(conf->lua.memory_mb, err))) {
         conf_free(conf);
         return false;
     }
@@ -114,7 +115,7 @@ static bool assemble(struct app *app, struct conf *conf, struct err *err)
         conf_free(conf);
         return err_set(err, "the event loop does not start: %s", strerror(-error));
     }
-    app->mon = monitor_new(app->world, conf, 0, err);
+    app->mon = monitor_new(app->world, conf, err);
     if (!app->mon)
         return false;
     app->admin = (struct admin){.mon = app->mon, .read_conf = read_conf, .relisten = relisten, .arg = app};

@@ -1,6 +1,6 @@
 /* fota_monitor: which of its modes is wanted, and the only exit. */
-#include "clog.h"
 #include "client.h"
+#include "clog.h"
 #include "command.h"
 #include "confload.h"
 #include "daemon.h"
@@ -115,7 +115,8 @@ static int ask(const struct options *o, bool quiet)
 {
     char address[256], token[PATH_MAX + 64];
     struct err err = {0};
-    struct client_target target = {.address = o->host, .token_file = o->token_file, .token_must = o->token_file, .quiet = quiet};
+    struct client_target target = {
+        .address = o->host, .token_file = o->token_file, .token_must = o->token_file, .quiet = quiet};
     if (!o->host) {
         if (!find_target(o, address, sizeof address, token, sizeof token, &err))
             return quiet ? EXIT_USAGE : complain(&err);

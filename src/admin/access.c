@@ -45,7 +45,8 @@ static bool is_own_host(const char *host)
         return false;
     memcpy(name, host, n);
     name[n] = 0;
-    return !strcasecmp(name, "localhost") || inet_pton(AF_INET, name, &any) == 1 || inet_pton(AF_INET6, name, &any) == 1;
+    return !strcasecmp(name, "localhost") || inet_pton(AF_INET, name, &any) == 1 ||
+           inet_pton(AF_INET6, name, &any) == 1;
 }
 
 bool access_may_change(enum conf_auth auth, const struct access_request *req, struct err *err)

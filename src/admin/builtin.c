@@ -8,6 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define LINES_MAX 100000
+#define LOG_LINES 20
+#define LOG_BYTES (1024 * 1024) /* of one log in one answer */
+
 /* The event of who asked for it, in the service's own story. */
 static uint64_t asked(struct request *r, struct service *s)
 {
@@ -89,10 +93,52 @@ static bool lines_arg(struct request *r, size_t *lines)
     char *end = NULL;
     long n = text ? strtol(text, &end, 10) : 0;
     *lines = (size_t)n;
-    if (!text || (*text && !*end && n > 0))
+    if (!text || (*text && !*end && n > 0 && n <= LINES_MAX))
         return true;
-    request_fail(r, 400, EXIT_USAGE, "bad_argument", "lines: must be a positive number, got \"%s\"", text);
+    request_fail(r, 400, EXIT_USAGE, "bad_argument", "lines: must be a number from 1 to %d, got \"%s\"", LINES_MAX,
+                 text);
     return false;
+}
+
+/* ---- log */
+
+static void add_log_json(struct buf *b, const char *text)
+{
+    buf_addc(b, '[');
+    for (const char *line = text, *end; (end = strchr(line, '\n')); line = end + 1) {
+        buf_adds(b, line == text ? "" : ",\n");
+        buf_add_jsonn(b, line, (size_t)(end - line));
+    }
+    buf_addc(b, ']');
+}
+
+static void run_log(struct request *r)
+{
+    size_t lines;
+    if (!lines_arg(r, &lines))
+        return;
+    struct world *w = r->admin->mon->world;
+    bool json = r->format == FORMAT_JSON;
+    buf_adds(&r->body, json ? "{\"services\":{" : "");
+    for (size_t i = 0; i < r->nslots; i++) {
+        const struct service *s = r->slots[i].service;
+        char *path = launch_log_path(r->admin->mon->conf, s->conf);
+        char *text = path ? w->ops->tail(w, path, lines ? (int)lines : LOG_LINES, LOG_BYTES) : NULL;
+        if (json) {
+            buf_adds(&r->body, i ? ",\n" : "");
+            buf_add_json(&r->body, s->conf->name);
+            buf_addc(&r->body, ':');
+            add_log_json(&r->body, text ? text : "");
+        } else {
+            if (r->nslots > 1)
+                buf_addf(&r->body, "%s%s:\n", i ? "\n" : "", s->conf->name);
+            buf_adds(&r->body, text ? text : "");
+        }
+        free(text);
+        free(path);
+    }
+    buf_adds(&r->body, json ? "}}\n" : "");
+    request_done(r, 200, EXIT_OK);
 }
 
 static void run_history(struct request *r)
@@ -310,17 +356,22 @@ const struct command builtin_commands[] = {
      .services = COMMAND_SERVICES,
      .args = {{"lines", "no more than so many events of each"}},
      .run = run_history},
-    {.name = "why",
-     .help = "why services are in the state they are in",
+    {.name = "log",
+     .help = "the end of the console logs of services",
      .services = COMMAND_SERVICES,
-     .run = run_why},
+     .args = {{"lines", "how many lines of each (20)"}},
+     .run = run_log},
+    {.name = "why", .help = "why services are in the state they are in", .services = COMMAND_SERVICES, .run = run_why},
     {.name = "reload",
      .help = "read conf.json again and apply what has changed",
      .services = COMMAND_NO_SERVICE,
      .changes = true,
      .args = {{"dry-run", "1: only show what would change"}},
      .run = run_reload},
-    {.name = "version", .help = "the version of the running monitor", .services = COMMAND_NO_SERVICE, .run = run_version},
+    {.name = "version",
+     .help = "the version of the running monitor",
+     .services = COMMAND_NO_SERVICE,
+     .run = run_version},
     {.name = "help", .help = "this list", .services = COMMAND_NO_SERVICE, .run = run_help},
     {.name = NULL},
 };

@@ -16,9 +16,9 @@ struct call {
     struct MHD_Connection *connection;
     struct MHD_PostProcessor *post;
     struct request *request;
-    size_t received;   /* bytes of the body so far */
-    struct buf value;  /* of the form parameter being received */
-    char key[64];      /* its name */
+    size_t received;  /* bytes of the body so far */
+    struct buf value; /* of the form parameter being received */
+    char key[64];     /* its name */
     bool too_large;
     bool suspended;
     bool answered;
@@ -190,11 +190,10 @@ static bool may_go_on(struct call *c)
         return true;
     struct MHD_Connection *k = c->connection;
     struct err err = {0};
-    struct access_request who = {
-        .peer = MHD_get_connection_info(k, MHD_CONNECTION_INFO_CLIENT_ADDRESS)->client_addr,
-        .host = MHD_lookup_connection_value(k, MHD_HEADER_KIND, "Host"),
-        .origin = MHD_lookup_connection_value(k, MHD_HEADER_KIND, "Origin"),
-        .sec_fetch_site = MHD_lookup_connection_value(k, MHD_HEADER_KIND, "Sec-Fetch-Site")};
+    struct access_request who = {.peer = MHD_get_connection_info(k, MHD_CONNECTION_INFO_CLIENT_ADDRESS)->client_addr,
+                                 .host = MHD_lookup_connection_value(k, MHD_HEADER_KIND, "Host"),
+                                 .origin = MHD_lookup_connection_value(k, MHD_HEADER_KIND, "Origin"),
+                                 .sec_fetch_site = MHD_lookup_connection_value(k, MHD_HEADER_KIND, "Sec-Fetch-Site")};
     if (access_may_change(c->shared->admin->mon->conf->auth, &who, &err))
         return true;
     clog_warn("%s refused to %s: %s", c->request->command->name, c->request->who, err.text);
@@ -260,7 +259,8 @@ enum MHD_Result call_handle(void *arg, struct MHD_Connection *connection, const 
     if (c->too_large)
         return queue_text(c, MHD_HTTP_CONTENT_TOO_LARGE, EXIT_USAGE, "Error: the request is too large\n");
     if (strcmp(method, "GET") != 0 && strcmp(method, "POST") != 0 && strcmp(method, "HEAD") != 0)
-        return queue_text(c, MHD_HTTP_METHOD_NOT_ALLOWED, EXIT_USAGE, "Error: only GET, HEAD and POST are known here\n");
+        return queue_text(c, MHD_HTTP_METHOD_NOT_ALLOWED, EXIT_USAGE,
+                          "Error: only GET, HEAD and POST are known here\n");
     if (c->request->done) /* called again after the wait */
         return queue_request(c);
     if (c->post) {
@@ -297,7 +297,8 @@ void call_shutdown(struct call_shared *sh)
 {
     for (struct call *c = sh->calls; c; c = c->next)
         if (c->suspended)
-            request_fail(c->request, 503, EXIT_UNREACHABLE, "shutdown", "the monitor is ending; what was asked for goes on");
+            request_fail(c->request, 503, EXIT_UNREACHABLE, "shutdown",
+                         "the monitor is ending; what was asked for goes on");
 }
 
 void call_shared_fini(struct call_shared *sh)

@@ -12,9 +12,9 @@ struct call;
 /* What all calls of a server share. */
 struct call_shared {
     struct admin *admin;
-    struct call *calls;            /* under way */
-    bool resumed;                  /* a waiting one can be answered: the daemons must be run once */
-    struct MHD_Response *status;   /* the plain status of all, as of status_generation */
+    struct call *calls;          /* under way */
+    bool resumed;                /* a waiting one can be answered: the daemons must be run once */
+    struct MHD_Response *status; /* the plain status of all, as of status_generation */
     uint64_t status_generation;
     int status_exit;
 };

@@ -140,8 +140,8 @@ static bool set_timeout(struct request *r, const char *value)
     char *end;
     double seconds = strtod(value, &end);
     if (end == value || *end || !(seconds > 0) || seconds > TIMEOUT_MAX_S) {
-        request_fail(r, 400, EXIT_USAGE, "bad_argument", "timeout: must be a number of seconds from 0 to %d, got \"%s\"",
-                     TIMEOUT_MAX_S, value);
+        request_fail(r, 400, EXIT_USAGE, "bad_argument",
+                     "timeout: must be a number of seconds from 0 to %d, got \"%s\"", TIMEOUT_MAX_S, value);
         return false;
     }
     r->timeout_ms = (int64_t)ceil(seconds * 1000);
@@ -218,8 +218,8 @@ static bool all_services(struct request *r)
     if (!r->slots)
         return no_memory(r);
     for (size_t i = 0; i < m->nsvcs; i++) {
-        r->slots[i] = (struct request_slot){
-            .request = r, .service = m->svcs[i], .name = strdup(m->svcs[i]->conf->name)};
+        r->slots[i] =
+            (struct request_slot){.request = r, .service = m->svcs[i], .name = strdup(m->svcs[i]->conf->name)};
         r->nslots++;
         if (!r->slots[i].name)
             return no_memory(r);
@@ -265,7 +265,8 @@ static bool find_services(struct request *r)
         return false;
     }
     if (!given && c->services == COMMAND_SERVICES) {
-        request_fail(r, 400, EXIT_USAGE, "bad_argument", "command[%s] needs a service: a name, a list a,b, or all", c->name);
+        request_fail(r, 400, EXIT_USAGE, "bad_argument", "command[%s] needs a service: a name, a list a,b, or all",
+                     c->name);
         return false;
     }
     return !given || !strcmp(r->service_text, "all") ? all_services(r) : named_services(r);
@@ -281,8 +282,9 @@ static bool check_args(struct request *r)
             buf_addf(&b, "%s, ", r->command->args[k].name);
         }
         if (!known)
-            request_fail(r, 400, EXIT_USAGE, "bad_argument", "command[%s] has no argument \"%s\"; it takes %sformat, timeout",
-                         r->command->name, r->args[i].key, buf_str(&b));
+            request_fail(r, 400, EXIT_USAGE, "bad_argument",
+                         "command[%s] has no argument \"%s\"; it takes %sformat, timeout", r->command->name,
+                         r->args[i].key, buf_str(&b));
         buf_fini(&b);
         if (!known)
             return false;

@@ -26,7 +26,7 @@ struct command_arg {
 struct command {
     const char *name, *help;
     enum command_services services;
-    bool changes; /* false: it only reads, and everybody may use it */
+    bool changes;                          /* false: it only reads, and everybody may use it */
     struct command_arg args[COMMAND_ARGS]; /* ended by a NULL name, beside service, format and timeout */
     /* Carries the request out: calls request_done now or later. */
     void (*run)(struct request *r);
@@ -35,9 +35,9 @@ struct command {
 /* The codes of the command line, which every answer carries. */
 enum {
     EXIT_OK = 0,
-    EXIT_SERVICE = 1,     /* a service failed, or is not up */
-    EXIT_USAGE = 2,       /* usage or configuration */
-    EXIT_COMMAND = 3,     /* the command itself failed */
+    EXIT_SERVICE = 1, /* a service failed, or is not up */
+    EXIT_USAGE = 2,   /* usage or configuration */
+    EXIT_COMMAND = 3, /* the command itself failed */
     EXIT_UNREACHABLE = 4,
     EXIT_REFUSED = 5,
 };

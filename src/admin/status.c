@@ -147,7 +147,8 @@ static void fill_row(struct row *row, const struct service *s)
 
 static void add_table(struct buf *b, const struct request *r)
 {
-    static const char *const heads[COLUMNS] = {"NAME", "STATE", "PID", "UPTIME", "RESTARTS", "CPU", "MEMORY", "LAST EXIT"};
+    static const char *const heads[COLUMNS] = {"NAME",     "STATE", "PID",    "UPTIME",
+                                               "RESTARTS", "CPU",   "MEMORY", "LAST EXIT"};
     struct row *rows = calloc(r->nslots + 1, sizeof *rows);
     size_t width[COLUMNS];
     if (!rows) {

@@ -11,8 +11,14 @@ struct option_row {
 };
 
 #define FLAG ((size_t)-1)
-#define VALUE(n, f) {.name = n, .field = offsetof(struct options, f)}
-#define MODE(n, m) {.name = n, .field = FLAG, .mode = m}
+#define VALUE(n, f)                                                                                                    \
+    {                                                                                                                  \
+        .name = n, .field = offsetof(struct options, f)                                                                \
+    }
+#define MODE(n, m)                                                                                                     \
+    {                                                                                                                  \
+        .name = n, .field = FLAG, .mode = m                                                                            \
+    }
 
 static const struct option_row rows[] = {
     VALUE("env", env),
@@ -121,7 +127,8 @@ const char *options_help(void)
     return "fota_monitor supervises the services of one host.\n"
            "\n"
            "Run the monitor, in the foreground (fota_monitor.sh start puts it in the background):\n"
-           "  fota_monitor -env test                    the services of env \"test\" in conf/conf.json (default: prod)\n"
+           "  fota_monitor -env test                    the services of env \"test\" in conf/conf.json (default: "
+           "prod)\n"
            "  fota_monitor -env dev -conf='port=8080;clog.mode=1'\n"
            "                                            the same with values of conf.json overridden\n"
            "  fota_monitor -env test -check             judge conf.json, start nothing\n"
@@ -133,6 +140,7 @@ const char *options_help(void)
            "  -restart SERVICES        stop and start, and wait\n"
            "  -grestart SERVICES       restart by their own means (graceful.signal)\n"
            "  -history SERVICES        what happened to them, newest last (-lines N)\n"
+           "  -log SERVICES            the end of their console logs (-lines N)\n"
            "  -why SERVICES            why they are in the state they are in\n"
            "  -reload [dry-run=1]      apply a changed conf.json, or only show what would change\n"
            "  -NAME [SERVICES] [key=value ...]\n"

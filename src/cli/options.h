@@ -26,8 +26,8 @@ struct options {
     const char *format;
     const char *timeout;
     const char *lines;
-    const char *command; /* MODE_COMMAND: "status" … */
-    const char *service; /* its value; NULL: none */
+    const char *command;            /* MODE_COMMAND: "status" … */
+    const char *service;            /* its value; NULL: none */
     const char *args[OPTIONS_ARGS]; /* key=value */
     size_t nargs;
 };

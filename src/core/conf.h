@@ -66,8 +66,8 @@ struct conf_log {
 };
 
 struct conf_lua {
-    int budget_ms;  /* 50 */
-    int memory_mb;  /* 64 */
+    int budget_ms; /* 50 */
+    int memory_mb; /* 64 */
     bool autoreload;
 };
 
@@ -77,7 +77,7 @@ struct conf {
     char *env;    /* "prod" … */
     char *rundir; /* absolute */
     int port;
-    char **bind; /* addresses or "inner", NULL-terminated */
+    char **bind;    /* addresses or "inner", NULL-terminated */
     char *rootpath; /* absolute */
     char *environ;  /* "" when not given */
     struct conf_clog clog;
@@ -117,7 +117,7 @@ enum conf_field {
 
 /* The fields a running process got at its start: a change of one needs a restart. */
 #define CONF_FIELDS_RESTART                                                                                            \
-    (CONF_FIELD_CMD | CONF_FIELD_DIR | CONF_FIELD_ENVIRON | CONF_FIELD_ENV | CONF_FIELD_USER | CONF_FIELD_GROUP |     \
+    (CONF_FIELD_CMD | CONF_FIELD_DIR | CONF_FIELD_ENVIRON | CONF_FIELD_ENV | CONF_FIELD_USER | CONF_FIELD_GROUP |      \
      CONF_FIELD_UMASK | CONF_FIELD_LOG)
 
 unsigned conf_service_diff(const struct conf_service *a, const struct conf_service *b);

@@ -12,14 +12,15 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define TAIL_SIZE 65536           /* of the journal, where the last number is looked for */
 #define PENDING_MAX (1024 * 1024) /* lines kept while the file can't be written */
 
 static const char *const kind_names[EVENT_KINDS] = {
-    [EVENT_DOWN] = "down",         [EVENT_WAITING] = "waiting",       [EVENT_STARTING] = "starting",
-    [EVENT_UP] = "up",             [EVENT_STOPPING] = "stopping",     [EVENT_FAILED] = "failed",
-    [EVENT_EXIT] = "exit",         [EVENT_SPAWN_FAIL] = "spawn_fail", [EVENT_DECISION] = "decision",
-    [EVENT_COMMAND] = "command",   [EVENT_CONFIG] = "config",         [EVENT_ADOPT] = "adopt",
-    [EVENT_SIGNAL] = "signal",     [EVENT_CLEANUP] = "cleanup",       [EVENT_AUDIT] = "audit",
+    [EVENT_DOWN] = "down",       [EVENT_WAITING] = "waiting",       [EVENT_STARTING] = "starting",
+    [EVENT_UP] = "up",           [EVENT_STOPPING] = "stopping",     [EVENT_FAILED] = "failed",
+    [EVENT_EXIT] = "exit",       [EVENT_SPAWN_FAIL] = "spawn_fail", [EVENT_DECISION] = "decision",
+    [EVENT_COMMAND] = "command", [EVENT_CONFIG] = "config",         [EVENT_ADOPT] = "adopt",
+    [EVENT_SIGNAL] = "signal",   [EVENT_CLEANUP] = "cleanup",       [EVENT_AUDIT] = "audit",
     [EVENT_MONITOR] = "monitor",
 };
 
@@ -130,6 +131,38 @@ void event_json(struct buf *b, const char *service, const struct event *e)
     buf_addc(b, '}');
 }
 
+/* The highest number in the last lines of the file. Every line begins with it; a torn
+ * line is passed over, as the next number only has to be higher than any that was used. */
+static uint64_t read_last_seq(int fd, int64_t size)
+{
+    static const char key[] = "{\"seq\":";
+    char text[TAIL_SIZE + 1];
+    int64_t from = MAX(size - TAIL_SIZE, 0);
+    ssize_t n = pread(fd, text, TAIL_SIZE, from);
+    uint64_t last = 0;
+    if (n <= 0)
+        return 0;
+    text[n] = 0;
+    for (ssize_t i = 0; i < n; i++) /* binary junk may hold NULs, which strstr would stop at */
+        if (!strncmp(text + i, key, sizeof key - 1))
+            last = MAX(last, strtoull(text + i + sizeof key - 1, NULL, 10));
+    return last;
+}
+
+/* A journal that was just rotated is empty: then the one before it tells. */
+static uint64_t read_rotated_seq(const char *path)
+{
+    struct buf old = {0};
+    struct stat st;
+    buf_addf(&old, "%s.1", path);
+    int fd = old.failed ? -1 : open(old.data, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    uint64_t last = fd >= 0 && !fstat(fd, &st) ? read_last_seq(fd, st.st_size) : 0;
+    if (fd >= 0)
+        close(fd);
+    buf_fini(&old);
+    return last;
+}
+
 static int open_file(struct event_journal *j)
 {
     j->fd = open(j->path, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0600);
@@ -149,12 +182,18 @@ static int open_file(struct event_journal *j)
     return 0;
 }
 
-int event_journal_open(struct event_journal *j, const char *path, int64_t max_size, uint64_t last_seq)
+int event_journal_open(struct event_journal *j, const char *path, int64_t max_size)
 {
-    *j = (struct event_journal){.fd = -1, .max_size = max_size, .last_seq = last_seq, .path = strdup(path)};
+    *j = (struct event_journal){.fd = -1, .max_size = max_size, .path = strdup(path)};
     if (!j->path)
         return -ENOMEM;
-    return open_file(j);
+    int r = open_file(j);
+    if (r)
+        return r;
+    j->last_seq = read_last_seq(j->fd, j->size);
+    if (!j->last_seq)
+        j->last_seq = read_rotated_seq(path);
+    return 0;
 }
 
 void event_journal_close(struct event_journal *j)
@@ -225,6 +264,8 @@ uint64_t event_emit(struct event_journal *j, struct event_ring *ring, const char
     if (j->pending.failed) { /* no memory: half a line must not stay */
         j->pending.failed = kept = false;
         j->pending.len = before;
+        if (j->pending.data)
+            j->pending.data[before] = 0;
     }
     j->lost += !kept;
     if (j->notify)

@@ -39,11 +39,11 @@ struct event {
     uint64_t cause; /* seq of what led to it; 0: nothing before it */
     int64_t wall_ms, mono_ms;
     enum event_kind kind;
-    pid_t pid;           /* 0: none */
-    int code;            /* EVENT_EXIT: exit code, -1: a signal or unknown */
-    int signal;          /* 0: none */
-    int64_t duration_ms; /* EVENT_EXIT: how long it ran; EVENT_WAITING: until the next try */
-    unsigned count;      /* EVENT_EXIT: failures in a row, this one included; 0: it was asked for */
+    pid_t pid;                  /* 0: none */
+    int code;                   /* EVENT_EXIT: exit code, -1: a signal or unknown */
+    int signal;                 /* 0: none */
+    int64_t duration_ms;        /* EVENT_EXIT: how long it ran; EVENT_WAITING: until the next try */
+    unsigned count;             /* EVENT_EXIT: failures in a row, this one included; 0: it was asked for */
     char text[EVENT_TEXT_SIZE]; /* cut at a character's end; the journal's line is cut alike */
 };
 
@@ -95,10 +95,10 @@ struct event_journal {
     void *notify_arg;
 };
 
-/* Opens (creates, 0600) the journal for appending; last_seq is the number to go on
- * from. An unfinished last line, left by a crash, is ended first. 0, or -errno: then the
+/* Opens (creates, 0600) the journal for appending; numbers go on from its last line.
+ * An unfinished last line, left by a crash, is ended first. 0, or -errno: then the
  * journal still works, in memory alone, and flush tries again. */
-int event_journal_open(struct event_journal *j, const char *path, int64_t max_size, uint64_t last_seq);
+int event_journal_open(struct event_journal *j, const char *path, int64_t max_size);
 void event_journal_close(struct event_journal *j);
 
 /* 0, or -errno the first time writing fails (0 again while it goes on failing). */

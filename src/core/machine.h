@@ -27,10 +27,10 @@ enum machine_event {
     EV_RESTART,
     EV_GRESTART,
     /* the process */
-    EV_ADOPT,      /* one was found running */
-    EV_PROBE,      /* alive at the first probe */
-    EV_END,        /* it ended, or could not be started at all */
-    EV_TIMEOUT,    /* the time given to this state is over */
+    EV_ADOPT,   /* one was found running */
+    EV_PROBE,   /* alive at the first probe */
+    EV_END,     /* it ended, or could not be started at all */
+    EV_TIMEOUT, /* the time given to this state is over */
     /* the policy's answer to an end nobody asked for */
     EV_RETRY_NOW,
     EV_RETRY_LATER,

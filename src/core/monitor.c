@@ -247,11 +247,11 @@ static bool add_services(struct monitor *m, struct err *err)
     return monitor_index(m) ? err_nomem(err) : true;
 }
 
-static bool open_journal(struct monitor *m, uint64_t last_seq, struct err *err)
+static bool open_journal(struct monitor *m, struct err *err)
 {
     struct buf path = {0};
     buf_addf(&path, "%s/%s.events.jsonl", m->conf->rundir, m->conf->env);
-    int r = path.failed ? -ENOMEM : event_journal_open(&m->journal, path.data, JOURNAL_MAX_BYTES, last_seq);
+    int r = path.failed ? -ENOMEM : event_journal_open(&m->journal, path.data, JOURNAL_MAX_BYTES);
     if (r == -ENOMEM)
         err_nomem(err);
     else if (r) /* supervision goes on without it, and it is tried again */
@@ -260,7 +260,7 @@ static bool open_journal(struct monitor *m, uint64_t last_seq, struct err *err)
     return r != -ENOMEM;
 }
 
-struct monitor *monitor_new(struct world *world, struct conf *conf, uint64_t last_seq, struct err *err)
+struct monitor *monitor_new(struct world *world, struct conf *conf, struct err *err)
 {
     struct monitor *m = calloc(1, sizeof *m);
     if (!m) {
@@ -278,7 +278,7 @@ struct monitor *monitor_new(struct world *world, struct conf *conf, uint64_t las
     m->start_ms = now_ms(m);
     m->start_wall_ms = world->ops->wall_ms(world);
     m->marker_prefix = launch_marker(conf, "");
-    if (!m->marker_prefix || !open_journal(m, last_seq, err) || !add_services(m, err)) {
+    if (!m->marker_prefix || !open_journal(m, err) || !add_services(m, err)) {
         if (err && !err->text[0])
             err_nomem(err);
         monitor_free(m);

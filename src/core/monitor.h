@@ -25,7 +25,7 @@ struct monitor {
     struct world *world;
     struct conf *conf; /* owned */
     char *marker_prefix;
-    struct service **svcs; /* sorted by name, as conf->svrs */
+    struct service **svcs;    /* sorted by name, as conf->svrs */
     struct match_look *looks; /* in the same order */
     size_t nsvcs, nlooks;
     struct service *removed; /* services no more configured that are still stopping (linked by next_queued) */
@@ -46,7 +46,7 @@ struct monitor {
 
 /* Makes the monitor; nothing is started or looked for yet. Takes conf over (also when it
  * fails). The journal is RUNDIR/ENV.events.jsonl. NULL with a message on failure. */
-struct monitor *monitor_new(struct world *world, struct conf *conf, uint64_t last_seq, struct err *err);
+struct monitor *monitor_new(struct world *world, struct conf *conf, struct err *err);
 
 /* (Re)builds what follows from the configuration: looks, timer room. 0 or -ENOMEM. */
 int monitor_index(struct monitor *m);

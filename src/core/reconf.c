@@ -30,10 +30,10 @@ static unsigned diff_settings(const struct conf *a, const struct conf *b)
                  a->clog.mode != b->clog.mode || a->clog.level != b->clog.level
              ? RECONF_CLOG
              : 0;
-    d |= a->log.keep_days != b->log.keep_days || a->log.max_size != b->log.max_size ||
-                 !same_text(a->log.day, b->log.day)
-             ? RECONF_LOG
-             : 0;
+    d |=
+        a->log.keep_days != b->log.keep_days || a->log.max_size != b->log.max_size || !same_text(a->log.day, b->log.day)
+            ? RECONF_LOG
+            : 0;
     d |= a->auth != b->auth ? RECONF_AUTH : 0;
     d |= a->lua.budget_ms != b->lua.budget_ms || a->lua.memory_mb != b->lua.memory_mb ||
                  a->lua.autoreload != b->lua.autoreload
@@ -124,8 +124,10 @@ void reconf_fini(struct reconf *r)
 
 static void print_settings(struct buf *b, unsigned settings)
 {
-    static const char *const names[] = {"port or bind", "rootpath", "environ", "clog", "log", "auth", "lua", "vars",
-                                        "rundir (takes effect when the monitor is started again)"};
+    static const char *const names[] = {
+        "port or bind", "rootpath", "environ",
+        "clog",         "log",      "auth",
+        "lua",          "vars",     "rundir (takes effect when the monitor is started again)"};
     const char *between = "changed: ";
     for (size_t i = 0; i < ARRAY_LEN(names); i++)
         if (settings & 1U << i) {

@@ -19,7 +19,7 @@ struct reconf_item {
 
 /* Values of the env itself that changed. */
 enum reconf_setting {
-    RECONF_LISTEN = 1 << 0,   /* port, bind */
+    RECONF_LISTEN = 1 << 0, /* port, bind */
     RECONF_ROOTPATH = 1 << 1,
     RECONF_ENVIRON = 1 << 2,
     RECONF_CLOG = 1 << 3,

@@ -218,7 +218,7 @@ static void act_decide(struct service *s, uint64_t cause)
 }
 
 static void (*const actions[MACHINE_ACTIONS])(struct service *s, uint64_t cause) = {
-    [ACT_SPAWN] = act_spawn,       [ACT_TERM] = act_term, [ACT_KILL] = act_kill,
+    [ACT_SPAWN] = act_spawn,       [ACT_TERM] = act_term,     [ACT_KILL] = act_kill,
     [ACT_GRACEFUL] = act_graceful, [ACT_DECIDE] = act_decide, [ACT_WAIT] = act_wait,
 };
 
@@ -332,8 +332,8 @@ static void on_ended(struct world_watch *watch)
     struct world *w = world_of(s);
     bool requested = s->state == STATE_STOPPING || s->graceful, graceful = s->graceful;
     /* With scope "parent" what stays behind is left alone until the next start. */
-    bool keep_group = graceful || (s->state == STATE_STOPPING && s->want == WANT_DOWN &&
-                                   s->conf->stop.scope == CONF_SCOPE_PARENT);
+    bool keep_group =
+        graceful || (s->state == STATE_STOPPING && s->want == WANT_DOWN && s->conf->stop.scope == CONF_SCOPE_PARENT);
     struct proc_exit how;
     if (!s->proc.pid || !w->ops->reap(w, &s->proc, !keep_group, &how))
         return;
@@ -430,7 +430,8 @@ void service_adopt(struct service *s, const struct procfs_entry *e, uint64_t cau
     s->start_ms = procfs_start_ms(e->stat.start_ticks);
     s->watched = w->ops->watch(w, &s->proc, &s->watch) == 0;
     struct event ev = {.kind = EVENT_ADOPT, .cause = cause, .pid = s->proc.pid};
-    event_text(&ev, e->marker ? "it was running already, started by a monitor" : "it was running already, started by hand");
+    event_text(&ev,
+               e->marker ? "it was running already, started by a monitor" : "it was running already, started by hand");
     clog_info("service[%s] pid %d was running already: adopted", s->conf->name, s->proc.pid);
     step(s, EV_ADOPT, monitor_emit(s->mon, s, &ev));
 }

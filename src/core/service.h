@@ -17,7 +17,7 @@ struct monitor;
 
 /* How its last process ended. */
 struct service_exit {
-    bool valid; /* false: it has not ended yet */
+    bool valid;   /* false: it has not ended yet */
     bool started; /* false: it could not even be started; only reason, wall_ms are set */
     struct proc_exit how;
     pid_t pid;
@@ -50,9 +50,9 @@ struct service {
     enum machine_want want;
     struct proc proc; /* pid 0: none */
     struct world_watch watch;
-    struct timer timer;   /* of the current state */
-    int64_t start_ms;     /* when the process was started (mono) */
-    int64_t since_ms;     /* when the state was entered (mono) */
+    struct timer timer; /* of the current state */
+    int64_t start_ms;   /* when the process was started (mono) */
+    int64_t since_ms;   /* when the state was entered (mono) */
     int64_t since_wall_ms;
     int64_t delay_ms;     /* STATE_WAITING: how long */
     uint64_t state_seq;   /* number of the event that led into this state */
@@ -61,15 +61,15 @@ struct service {
     unsigned restarts; /* processes started after one that ended */
     unsigned failures; /* ends in a row that nobody asked for */
 
-    bool watched;  /* the end will be told; else the probe has to find out */
-    bool adopted;  /* the process was found running */
-    bool graceful; /* a graceful restart is under way */
-    bool unsure;   /* something of it may be running that we don't hold: look before the next start */
-    bool seeking;  /* a start waits for such a look */
-    uint64_t seek_scan; /* the first look that began after it was asked for */
-    int sweeps;         /* looks in a row that found something to clean up */
-    bool queued;   /* a start waits for its turn */
-    bool fresh;    /* not yet looked for at all */
+    bool watched;                  /* the end will be told; else the probe has to find out */
+    bool adopted;                  /* the process was found running */
+    bool graceful;                 /* a graceful restart is under way */
+    bool unsure;                   /* something of it may be running that we don't hold: look before the next start */
+    bool seeking;                  /* a start waits for such a look */
+    uint64_t seek_scan;            /* the first look that began after it was asked for */
+    int sweeps;                    /* looks in a row that found something to clean up */
+    bool queued;                   /* a start waits for its turn */
+    bool fresh;                    /* not yet looked for at all */
     struct conf_service *own_conf; /* set when it is gone from the configuration: then freed once it is down */
     struct service *next_queued;
     pid_t reported_pid; /* what the audit complained about last, so that it says so once */

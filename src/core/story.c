@@ -126,11 +126,11 @@ static void say_cleanup(struct buf *b, const struct event *e)
 }
 
 static void (*const say[EVENT_KINDS])(struct buf *b, const struct event *e) = {
-    [EVENT_DOWN] = say_down,         [EVENT_WAITING] = say_waiting,       [EVENT_STARTING] = say_starting,
-    [EVENT_UP] = say_up,             [EVENT_STOPPING] = say_stopping,     [EVENT_FAILED] = say_failed,
-    [EVENT_EXIT] = say_exit,         [EVENT_SPAWN_FAIL] = say_spawn_fail, [EVENT_DECISION] = say_decision,
-    [EVENT_COMMAND] = say_text,      [EVENT_CONFIG] = say_text,           [EVENT_ADOPT] = say_adopt,
-    [EVENT_SIGNAL] = say_signal,     [EVENT_CLEANUP] = say_cleanup,       [EVENT_AUDIT] = say_text,
+    [EVENT_DOWN] = say_down,     [EVENT_WAITING] = say_waiting,       [EVENT_STARTING] = say_starting,
+    [EVENT_UP] = say_up,         [EVENT_STOPPING] = say_stopping,     [EVENT_FAILED] = say_failed,
+    [EVENT_EXIT] = say_exit,     [EVENT_SPAWN_FAIL] = say_spawn_fail, [EVENT_DECISION] = say_decision,
+    [EVENT_COMMAND] = say_text,  [EVENT_CONFIG] = say_text,           [EVENT_ADOPT] = say_adopt,
+    [EVENT_SIGNAL] = say_signal, [EVENT_CLEANUP] = say_cleanup,       [EVENT_AUDIT] = say_text,
     [EVENT_MONITOR] = say_text,
 };
 

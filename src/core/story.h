@@ -6,7 +6,8 @@
 #include "event.h"
 #include "monitor.h"
 
-/* Adds one event as a sentence, without time and newline: "exited with code 3 after 0.2 s, for the 6th time in a row". */
+/* Adds one event as a sentence, without time and newline: "exited with code 3 after 0.2 s, for the 6th time in a row".
+ */
 void story_sentence(struct buf *b, const struct event *e);
 
 /* Adds the last `lines` events the service remembers (0: all), oldest first:

@@ -139,7 +139,8 @@ void survey_judge(struct monitor *m, const struct procfs_table *table, bool audi
     bool *has_rest = calloc(m->nsvcs + 1, sizeof *has_rest);
     if (table->error)
         clog_error("/proc can't be read: %s; services that run already may not be recognised", strerror(-table->error));
-    if (!has_rest || m->nlooks != m->nsvcs || match_run(table, m->looks, m->nsvcs, m->marker_prefix, getpid(), &j.match)) {
+    if (!has_rest || m->nlooks != m->nsvcs ||
+        match_run(table, m->looks, m->nsvcs, m->marker_prefix, getpid(), &j.match)) {
         clog_error("out of memory while looking for running services");
         free(has_rest);
         survey_skip(m);

@@ -48,7 +48,8 @@ bool home_find(const char *given, char out[PATH_MAX], struct err *err)
     snprintf(parent, sizeof parent, "%s/..", exe);
     if ((slash && (has_conf(exe, out) || has_conf(parent, out))) || has_conf(SYSTEM_HOME, out))
         return true;
-    return err_set(err, "no home folder with conf/conf.json found in %s, its parent or " SYSTEM_HOME
-                        "; name one with -home DIR or FOTA_MONITOR_HOME",
+    return err_set(err,
+                   "no home folder with conf/conf.json found in %s, its parent or " SYSTEM_HOME
+                   "; name one with -home DIR or FOTA_MONITOR_HOME",
                    exe);
 }

@@ -220,11 +220,8 @@ int proc_adopt(pid_t pid, uint64_t start_ticks, struct proc *out)
         close(fd);
         return -ESRCH;
     }
-    *out = (struct proc){.pid = pid,
-                         .pidfd = fd,
-                         .start_ticks = start_ticks,
-                         .child = st.ppid == getpid(),
-                         .leader = st.pgrp == pid};
+    *out = (struct proc){
+        .pid = pid, .pidfd = fd, .start_ticks = start_ticks, .child = st.ppid == getpid(), .leader = st.pgrp == pid};
     return 0;
 }
 
@@ -321,9 +318,15 @@ void proc_close(struct proc *p)
 void proc_fault_text(const struct proc_spec *spec, const struct proc_fault *fault, char *out, size_t size)
 {
     static const char *const what[PROC_STAGES] = {
-        [PROC_STAGE_FORK] = "fork",           [PROC_STAGE_SETSID] = "setsid", [PROC_STAGE_STDIN] = "open /dev/null",
-        [PROC_STAGE_LOG] = "open the log",    [PROC_STAGE_LIMIT] = "ulimit",  [PROC_STAGE_GROUPS] = "set the groups",
-        [PROC_STAGE_GID] = "change to group", [PROC_STAGE_UID] = "change to user", [PROC_STAGE_DIR] = "chdir",
+        [PROC_STAGE_FORK] = "fork",
+        [PROC_STAGE_SETSID] = "setsid",
+        [PROC_STAGE_STDIN] = "open /dev/null",
+        [PROC_STAGE_LOG] = "open the log",
+        [PROC_STAGE_LIMIT] = "ulimit",
+        [PROC_STAGE_GROUPS] = "set the groups",
+        [PROC_STAGE_GID] = "change to group",
+        [PROC_STAGE_UID] = "change to user",
+        [PROC_STAGE_DIR] = "chdir",
         [PROC_STAGE_EXEC] = "exec",
     };
     const char *stage = what[fault->stage], *reason = strerror(fault->error);

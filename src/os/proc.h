@@ -62,8 +62,8 @@ enum proc_stage {
 
 struct proc_fault {
     enum proc_stage stage;
-    int error;   /* errno */
-    int limit;   /* PROC_STAGE_LIMIT: index into the spec's limits */
+    int error; /* errno */
+    int limit; /* PROC_STAGE_LIMIT: index into the spec's limits */
 };
 
 /* How a process ended. `known` is false when nobody could tell (an adopted

@@ -14,7 +14,8 @@
 #include <unistd.h>
 
 #define CHUNK_SIZE (64 * 1024)
-#define FILE_MAX (4 * 1024 * 1024) /* more than any command line or environment may be (ARG_MAX is a quarter of the stack limit) */
+#define FILE_MAX                                                                                                       \
+    (4 * 1024 * 1024) /* more than any command line or environment may be (ARG_MAX is a quarter of the stack limit) */
 
 /* Strings of a table live in a chain of chunks: thousands of small texts, freed together. */
 struct procfs_chunk {
@@ -127,11 +128,21 @@ bool procfs_catches(pid_t pid, int sig)
 const char *procfs_limit_name(int resource)
 {
     static const char *const names[] = {
-        [RLIMIT_CPU] = "cpu time",        [RLIMIT_FSIZE] = "file size",      [RLIMIT_DATA] = "data segment",
-        [RLIMIT_STACK] = "stack",         [RLIMIT_CORE] = "core file size",  [RLIMIT_RSS] = "resident memory",
-        [RLIMIT_NPROC] = "processes",     [RLIMIT_NOFILE] = "open files",    [RLIMIT_MEMLOCK] = "locked memory",
-        [RLIMIT_AS] = "virtual memory",   [RLIMIT_LOCKS] = "file locks",     [RLIMIT_SIGPENDING] = "pending signals",
-        [RLIMIT_MSGQUEUE] = "message queues", [RLIMIT_NICE] = "nice",        [RLIMIT_RTPRIO] = "realtime priority",
+        [RLIMIT_CPU] = "cpu time",
+        [RLIMIT_FSIZE] = "file size",
+        [RLIMIT_DATA] = "data segment",
+        [RLIMIT_STACK] = "stack",
+        [RLIMIT_CORE] = "core file size",
+        [RLIMIT_RSS] = "resident memory",
+        [RLIMIT_NPROC] = "processes",
+        [RLIMIT_NOFILE] = "open files",
+        [RLIMIT_MEMLOCK] = "locked memory",
+        [RLIMIT_AS] = "virtual memory",
+        [RLIMIT_LOCKS] = "file locks",
+        [RLIMIT_SIGPENDING] = "pending signals",
+        [RLIMIT_MSGQUEUE] = "message queues",
+        [RLIMIT_NICE] = "nice",
+        [RLIMIT_RTPRIO] = "realtime priority",
         [RLIMIT_RTTIME] = "realtime cpu time",
     };
     return resource >= 0 && (size_t)resource < ARRAY_LEN(names) ? names[resource] : "unknown limit";

@@ -9,9 +9,9 @@
 /* From /proc/PID/stat. */
 struct procfs_stat {
     pid_t ppid, pgrp, session;
-    char state;            /* 'R', 'S', 'D', 'T', 'Z' … */
-    uint64_t start_ticks;  /* since boot, in clock ticks */
-    int64_t cpu_ms;        /* user + system */
+    char state;           /* 'R', 'S', 'D', 'T', 'Z' … */
+    uint64_t start_ticks; /* since boot, in clock ticks */
+    int64_t cpu_ms;       /* user + system */
     int64_t rss_kib;
     bool exit_status_known; /* a zombie we are allowed to look at */
     int exit_status;        /* as wait(2) gives it */

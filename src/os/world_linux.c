@@ -15,11 +15,11 @@
 struct world_linux {
     struct world base;
     uv_loop_t *loop;
-    uv_timer_t tick;       /* the one timer of the loop that drives ours */
-    uv_prepare_t prepare;  /* sets it before the loop waits */
-    int epoll_fd;          /* holds every pidfd: one watcher of the loop, and one call a service */
+    uv_timer_t tick;      /* the one timer of the loop that drives ours */
+    uv_prepare_t prepare; /* sets it before the loop waits */
+    int epoll_fd;         /* holds every pidfd: one watcher of the loop, and one call a service */
     uv_poll_t ends;
-    int handles;           /* still to be closed */
+    int handles; /* still to be closed */
 };
 
 struct scan {
