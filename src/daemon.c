@@ -4,6 +4,7 @@
 #include "command.h"
 #include "http.h"
 #include "lock.h"
+#include "memory.h"
 #include "monitor.h"
 #include "vm.h"
 #include "world_linux.h"
@@ -28,6 +29,7 @@ struct app {
     struct admin admin;
     struct http *http;
     int lock_fd;
+    bool trimmed; /* the start is over, and its memory given back */
 };
 
 static bool make_rundir(const struct conf *conf, struct err *err)
@@ -71,9 +73,15 @@ static bool relisten(void *arg, const struct conf *next, struct err *err)
     return true;
 }
 
+/* Before the loop waits. */
 static void on_flush(uv_prepare_t *prepare)
 {
-    monitor_flush(CONTAINER_OF(prepare, struct app, flush)->mon);
+    struct app *app = CONTAINER_OF(prepare, struct app, flush);
+    monitor_flush(app->mon);
+    if (!app->trimmed && app->mon->surveyed && !app->mon->queue_head) {
+        app->trimmed = true;
+        memory_trim();
+    }
 }
 
 static void on_signal(uv_signal_t *handle, int signum)

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #define BODY_MAX (1024 * 1024)
+#define NUL_INSIDE "a parameter with a NUL byte in it"
 
 struct call {
     struct call *next, *prev;
@@ -78,8 +79,8 @@ static enum MHD_Result queue_text(struct call *c, unsigned status, int exit_code
 /* Plain `status` of all is what is asked most often: rendered once for every change. */
 static bool is_plain_status(const struct request *r)
 {
-    return r->command && !strcmp(r->command->name, "status") && r->format == FORMAT_TEXT && r->nargs == 0 &&
-           (!r->service_text || !strcmp(r->service_text, "all"));
+    return !r->bad.text && r->command && !strcmp(r->command->name, "status") && r->format == FORMAT_TEXT &&
+           r->nargs == 0 && (!r->service_text || !strcmp(r->service_text, "all"));
 }
 
 static enum MHD_Result queue_status(struct call *c)
@@ -113,17 +114,19 @@ static enum MHD_Result on_argument(void *arg, enum MHD_ValueKind kind, const cha
 {
     (void)kind;
     struct call *c = arg;
-    if (strlen(key) != key_size || (value && strlen(value) != value_size)) {
-        request_fail(c->request, 400, EXIT_USAGE, "bad_argument", "a parameter with a NUL byte in it");
-        return MHD_NO;
-    }
-    return request_set(c->request, key, value ? value : "") ? MHD_YES : MHD_NO;
+    if (strlen(key) != key_size || (value && strlen(value) != value_size))
+        request_set_bad(c->request, NUL_INSIDE);
+    else
+        request_set(c->request, key, value ? value : "");
+    return MHD_YES;
 }
 
 /* A complete form parameter. */
 static void end_value(struct call *c)
 {
-    if (c->key[0])
+    if (c->value.failed)
+        request_set_bad(c->request, "out of memory");
+    else if (c->key[0])
         request_set(c->request, c->key, buf_str(&c->value));
     c->key[0] = 0;
     buf_clear(&c->value);
@@ -142,9 +145,9 @@ static enum MHD_Result on_form(void *arg, enum MHD_ValueKind kind, const char *k
         end_value(c);
         snprintf(c->key, sizeof c->key, "%s", key);
     }
-    if (c->value.len + size > BODY_MAX || memchr(data, 0, size)) {
-        c->too_large = c->value.len + size > BODY_MAX;
-        return MHD_NO;
+    if (memchr(data, 0, size)) {
+        request_set_bad(c->request, NUL_INSIDE);
+        c->key[0] = 0;
     }
     buf_add(&c->value, data, size);
     return MHD_YES;

@@ -76,6 +76,7 @@ void request_free(struct request *r)
         free(r->args[i].value);
     }
     free(r->slots);
+    free(r->bad.text);
     free(r->service_text);
     free(r->who);
     buf_fini(&r->body);
@@ -123,71 +124,102 @@ void request_fail(struct request *r, int status, int exit_code, const char *code
 
 /* ---- parameters */
 
-static bool set_format(struct request *r, const char *value)
+static bool no_memory(struct request *r)
+{
+    request_fail(r, 500, EXIT_COMMAND, "no_memory", "out of memory");
+    return false;
+}
+
+static void bad_parameter(struct request *r, int status, const char *code, const char *fmt, ...) PRINTF_LIKE(4, 5);
+static void bad_parameter(struct request *r, int status, const char *code, const char *fmt, ...)
+{
+    va_list ap;
+    if (r->bad.text)
+        return;
+    va_start(ap, fmt);
+    if (vasprintf(&r->bad.text, fmt, ap) < 0)
+        r->bad.text = NULL;
+    va_end(ap);
+    r->bad.code = code;
+    r->bad.status = status;
+    r->bad.exit_code = status < 500 ? EXIT_USAGE : EXIT_COMMAND;
+    if (!r->bad.text)
+        no_memory(r);
+}
+
+static void set_format(struct request *r, const char *value)
 {
     static const char *const names[] = {[FORMAT_TEXT] = "text", [FORMAT_TABLE] = "table", [FORMAT_JSON] = "json"};
     for (size_t i = 0; i < ARRAY_LEN(names); i++)
         if (!strcmp(value, names[i])) {
             r->format = (enum request_format)i;
-            return true;
+            return;
         }
-    request_fail(r, 400, EXIT_USAGE, "bad_argument", "format: must be text, table or json, got \"%s\"", value);
-    return false;
+    bad_parameter(r, 400, "bad_argument", "format: must be text, table or json, got \"%s\"", value);
 }
 
-static bool set_timeout(struct request *r, const char *value)
+static void set_timeout(struct request *r, const char *value)
 {
     char *end;
     double seconds = strtod(value, &end);
-    if (end == value || *end || !(seconds > 0) || seconds > TIMEOUT_MAX_S) {
-        request_fail(r, 400, EXIT_USAGE, "bad_argument",
-                     "timeout: must be a number of seconds from 0 to %d, got \"%s\"", TIMEOUT_MAX_S, value);
-        return false;
-    }
-    r->timeout_ms = (int64_t)ceil(seconds * 1000);
-    return true;
+    if (end == value || *end || !(seconds > 0) || seconds > TIMEOUT_MAX_S)
+        bad_parameter(r, 400, "bad_argument", "timeout: must be a number of seconds from 0 to %d, got \"%s\"",
+                      TIMEOUT_MAX_S, value);
+    else
+        r->timeout_ms = (int64_t)ceil(seconds * 1000);
 }
 
-static bool set_command(struct request *r, const char *value)
+static void set_command(struct request *r, const char *value)
 {
     r->command = command_find(value);
     if (!r->command)
-        request_fail(r, 404, EXIT_USAGE, "unknown_command", "command[%s] unknown; command=help lists them all", value);
-    return r->command != NULL;
+        bad_parameter(r, 404, "unknown_command", "command[%s] unknown; command=help lists them all", value);
 }
 
-bool request_set(struct request *r, const char *key, const char *value)
+static void set_service(struct request *r, const char *value)
 {
-    if (r->done)
-        return false;
-    if (!strcmp(key, "format"))
-        return set_format(r, value);
-    if (!strcmp(key, "timeout"))
-        return set_timeout(r, value);
-    if (!strcmp(key, "command"))
-        return set_command(r, value);
-    if (key[0] == '_') /* what scripts add against caches */
-        return true;
-    if (!strcmp(key, "service")) {
-        free(r->service_text);
-        r->service_text = strdup(value);
-        if (r->service_text)
-            return true;
-    } else if (r->nargs == REQUEST_ARGS) {
-        request_fail(r, 400, EXIT_USAGE, "bad_argument", "too many arguments");
-        return false;
-    } else {
-        r->args[r->nargs].key = strdup(key);
-        r->args[r->nargs].value = strdup(value);
-        if (r->args[r->nargs].key && r->args[r->nargs].value) {
-            r->nargs++;
-            return true;
-        }
-        free(r->args[r->nargs].key);
-        free(r->args[r->nargs].value);
+    free(r->service_text);
+    r->service_text = strdup(value);
+    if (!r->service_text)
+        no_memory(r);
+}
+
+static void add_arg(struct request *r, const char *key, const char *value)
+{
+    if (r->nargs == REQUEST_ARGS) {
+        bad_parameter(r, 400, "bad_argument", "too many arguments");
+        return;
     }
-    request_fail(r, 500, EXIT_COMMAND, "no_memory", "out of memory");
-    return false;
+    char *k = strdup(key), *v = strdup(value);
+    if (k && v) {
+        r->args[r->nargs].key = k;
+        r->args[r->nargs++].value = v;
+        return;
+    }
+    free(k);
+    free(v);
+    no_memory(r);
+}
+
+void request_set(struct request *r, const char *key, const char *value)
+{
+    if (r->done || key[0] == '_') /* what scripts add against caches */
+        return;
+    if (!strcmp(key, "format"))
+        set_format(r, value);
+    else if (!strcmp(key, "timeout"))
+        set_timeout(r, value);
+    else if (!strcmp(key, "command"))
+        set_command(r, value);
+    else if (!strcmp(key, "service"))
+        set_service(r, value);
+    else
+        add_arg(r, key, value);
+}
+
+void request_set_bad(struct request *r, const char *why)
+{
+    bad_parameter(r, 400, "bad_argument", "%s", why);
 }
 
 /* ---- which services */
@@ -205,12 +237,6 @@ static bool add_slot(struct request *r, struct service *s)
     return true;
 }
 
-static bool no_memory(struct request *r)
-{
-    request_fail(r, 500, EXIT_COMMAND, "no_memory", "out of memory");
-    return false;
-}
-
 static bool all_services(struct request *r)
 {
     struct monitor *m = r->admin->mon;
@@ -225,6 +251,12 @@ static bool all_services(struct request *r)
             return no_memory(r);
     }
     return true;
+}
+
+static int by_name(const void *a, const void *b)
+{
+    const struct request_slot *x = a, *y = b;
+    return strcmp(x->name, y->name);
 }
 
 /* The list of names; every one must be known before anything is done to any. */
@@ -251,7 +283,10 @@ static bool named_services(struct request *r)
         if (!add_slot(r, s))
             return no_memory(r);
     }
-    return true;
+    if (!r->nslots)
+        request_fail(r, 400, EXIT_USAGE, "bad_argument", "service: there is no name in the list");
+    qsort(r->slots, r->nslots, sizeof *r->slots, by_name);
+    return r->nslots > 0;
 }
 
 static bool find_services(struct request *r)
@@ -313,6 +348,8 @@ static void set_deadline(struct request *r)
 
 void request_run(struct request *r, void (*finished)(struct request *r, void *arg), void *arg)
 {
+    if (!r->done && r->bad.text)
+        request_fail(r, r->bad.status, r->bad.exit_code, r->bad.code, "%s", r->bad.text);
     if (!r->done && !r->command)
         request_fail(r, 400, EXIT_USAGE, "bad_argument", "no command given; command=help lists them all");
     if (r->done || !check_args(r) || !find_services(r))

@@ -68,6 +68,12 @@ struct request {
         char *key, *value;
     } args[REQUEST_ARGS];
     size_t nargs;
+    /* The first parameter that made no sense: told when it is run, as only then the format is known. */
+    struct {
+        int status, exit_code;
+        const char *code;
+        char *text; /* NULL: all made sense */
+    } bad;
     int64_t timeout_ms;
     struct timer timer;
 
@@ -103,8 +109,11 @@ const struct command *command_at(size_t i);
 struct request *request_new(struct admin *admin, const char *who);
 
 /* One parameter as it came: command, service, format, timeout or an argument of the
- * command. false when it makes no sense; then the request is done, its answer the error. */
-bool request_set(struct request *r, const char *key, const char *value);
+ * command. What makes no sense is remembered: it is what request_run will answer. */
+void request_set(struct request *r, const char *key, const char *value);
+
+/* The same for one that can't even be handed over as a text. */
+void request_set_bad(struct request *r, const char *why);
 
 /* Checks and starts it. When r->done is set on return the answer is there; else
  * `finished` will be called later. */

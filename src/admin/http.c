@@ -18,6 +18,7 @@
 #define IDLE_TIMEOUT_S 60U
 #define CONNECTIONS_MAX 1024U
 #define CONNECTION_MEMORY (64U * 1024U)
+#define SWEEP_MS 300
 
 /* One address listened on: a daemon of libmicrohttpd, whose epoll descriptor is one
  * watcher of our loop. */
@@ -35,12 +36,21 @@ struct listener {
     char shown[HOST_ADDRESS_SIZE + 10];
 };
 
+/* The other end of one connection. */
+struct peer {
+    struct peer *next, *prev;
+    int fd;
+};
+
 struct http {
     uv_loop_t *loop;
     struct admin *admin;
     struct call_shared calls;
     struct listener *listeners; /* in the order of bind; retired ones last */
     uv_prepare_t prepare;
+    struct peer *peers;
+    uv_timer_t sweep; /* runs while there are peers */
+    int handles;
 };
 
 static void on_closed(uv_handle_t *handle)
@@ -59,9 +69,7 @@ static void listener_stop(struct http *h, struct listener *l)
             break;
         }
     uv_poll_stop(&l->poll);
-    MHD_stop_daemon(l->daemon);
-    if (!l->retired)
-        close(l->fd);
+    MHD_stop_daemon(l->daemon); /* closes its descriptor, unless retire() took that back */
     uv_close((uv_handle_t *)&l->poll, on_closed);
     uv_close((uv_handle_t *)&l->timer, on_closed);
 }
@@ -102,6 +110,44 @@ static void on_prepare(uv_prepare_t *prepare)
     }
 }
 
+/* libmicrohttpd takes a short read for the last one, as long as nothing new arrives. The end of a stream that came
+ * together with the last bytes is never read then: the peer is gone, but its connection lasts until the idle timeout.
+ * Ending the stream once more, from our side, wakes it up. */
+static void on_sweep(uv_timer_t *timer)
+{
+    char byte;
+    for (struct peer *p = CONTAINER_OF(timer, struct http, sweep)->peers; p; p = p->next)
+        if (recv(p->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0)
+            shutdown(p->fd, SHUT_RD);
+}
+
+static void on_connection(void *arg, struct MHD_Connection *connection, void **context,
+                          enum MHD_ConnectionNotificationCode what)
+{
+    struct http *h = arg;
+    struct peer *p = *context;
+    if (what == MHD_CONNECTION_NOTIFY_STARTED) {
+        p = calloc(1, sizeof *p);
+        if (!p) /* the idle timeout is left */
+            return;
+        p->fd = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
+        p->next = h->peers;
+        if (p->next)
+            p->next->prev = p;
+        else
+            uv_timer_start(&h->sweep, on_sweep, SWEEP_MS, SWEEP_MS);
+        h->peers = *context = p;
+    } else if (p) {
+        *(p->prev ? &p->prev->next : &h->peers) = p->next;
+        if (p->next)
+            p->next->prev = p->prev;
+        if (!h->peers)
+            uv_timer_stop(&h->sweep);
+        free(p);
+        *context = NULL;
+    }
+}
+
 struct http *http_new(struct uv_loop_s *loop, struct admin *admin)
 {
     struct http *h = calloc(1, sizeof *h);
@@ -112,6 +158,8 @@ struct http *http_new(struct uv_loop_s *loop, struct admin *admin)
     h->calls.admin = admin;
     uv_prepare_init(loop, &h->prepare);
     uv_prepare_start(&h->prepare, on_prepare);
+    uv_timer_init(loop, &h->sweep);
+    h->handles = 2;
     return h;
 }
 
@@ -129,11 +177,12 @@ static void on_mhd_log(void *arg, const char *fmt, va_list ap)
 static bool start_daemon(struct listener *l)
 {
     /* A literal, not a macro list: libmicrohttpd reads its options as variadic arguments. */
-    l->daemon = MHD_start_daemon(
-        MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL, call_handle, &l->http->calls,
-        MHD_OPTION_EXTERNAL_LOGGER, on_mhd_log, NULL, MHD_OPTION_LISTEN_SOCKET, l->fd, MHD_OPTION_NOTIFY_COMPLETED,
-        call_completed, NULL, MHD_OPTION_CONNECTION_TIMEOUT, IDLE_TIMEOUT_S, MHD_OPTION_CONNECTION_LIMIT,
-        CONNECTIONS_MAX, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY, MHD_OPTION_END);
+    l->daemon = MHD_start_daemon(MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL,
+                                 call_handle, &l->http->calls, MHD_OPTION_EXTERNAL_LOGGER, on_mhd_log, NULL,
+                                 MHD_OPTION_LISTEN_SOCKET, l->fd, MHD_OPTION_NOTIFY_COMPLETED, call_completed, NULL,
+                                 MHD_OPTION_NOTIFY_CONNECTION, on_connection, l->http, MHD_OPTION_CONNECTION_TIMEOUT,
+                                 IDLE_TIMEOUT_S, MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS_MAX,
+                                 MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY, MHD_OPTION_END);
     return l->daemon != NULL;
 }
 
@@ -145,7 +194,7 @@ static struct listener *listener_new(struct http *h, const char *address, int po
         return NULL;
     }
     *l = (struct listener){.http = h, .port = port, .handles = 2};
-    snprintf(l->address, sizeof l->address, "%s", address);
+    snprintf(l->address, sizeof l->address, "%.*s", HOST_ADDRESS_SIZE - 1, address);
     l->fd = host_listen(address, port ? port : *actual, actual, err);
     if (l->fd < 0 || !start_daemon(l)) {
         if (l->fd >= 0) {
@@ -252,9 +301,11 @@ const char *http_address(const struct http *h)
     return h->listeners ? h->listeners->shown : "";
 }
 
-static void on_prepare_closed(uv_handle_t *handle)
+static void on_handle_closed(uv_handle_t *handle)
 {
-    free(CONTAINER_OF(handle, struct http, prepare));
+    struct http *h = handle->data;
+    if (--h->handles == 0)
+        free(h);
 }
 
 void http_free(struct http *h)
@@ -267,5 +318,7 @@ void http_free(struct http *h)
     while (h->listeners)
         listener_stop(h, h->listeners);
     call_shared_fini(&h->calls);
-    uv_close((uv_handle_t *)&h->prepare, on_prepare_closed);
+    h->prepare.data = h->sweep.data = h;
+    uv_close((uv_handle_t *)&h->prepare, on_handle_closed);
+    uv_close((uv_handle_t *)&h->sweep, on_handle_closed);
 }

@@ -422,6 +422,36 @@ static bool compose_words(const struct cmdline_input *in, const struct environ *
     return out->argv && (out->argv[3] = strdup("sh")) && add_words(out->argv + 4, cmd, t);
 }
 
+static void free_list(char **list)
+{
+    for (char **s = list; s && *s; s++)
+        free(*s);
+    free(list);
+}
+
+/* The arguments the process will show once the shell has become it: its words without quotes and redirections. Left
+ * out when the shell expands one of them. */
+static bool add_visible(const struct command *cmd, const struct target *t, struct cmdline *out)
+{
+    struct shlex lx = {.at = cmd->name.text};
+    struct shlex_token tok;
+    bool target = false;
+    char **argv = calloc(cmd->nwords + 1, sizeof *argv);
+    for (size_t n = 0; argv && shlex_next(&lx, &tok, NULL) && tok.kind != SHLEX_END;) {
+        bool skip = target || tok.kind != SHLEX_WORD;
+        target = tok.kind == SHLEX_REDIRECT;
+        if (skip)
+            continue;
+        if (tok.expands || !(argv[n] = n ? shlex_unquote(&tok) : strdup(t->exe))) {
+            free_list(argv);
+            return tok.expands;
+        }
+        n++;
+    }
+    out->visible = argv;
+    return argv;
+}
+
 static bool compose_script(const struct cmdline_input *in, const struct environ *e, const struct command *cmd,
                            const struct target *t, struct cmdline *out)
 {
@@ -437,7 +467,7 @@ static bool compose_script(const struct cmdline_input *in, const struct environ 
     if (braces)
         buf_adds(&script, "\n}");
     out->argv = shell_argv(&script, 0);
-    return out->argv;
+    return out->argv && (cmd->way != CMDLINE_SHELL_EXEC || !t->exe || add_visible(cmd, t, out));
 }
 
 static char *default_dir(const struct cmdline_input *in, const struct target *t)
@@ -490,16 +520,10 @@ bool cmdline_resolve(const struct cmdline_input *in, struct cmdline *out, struct
     return ok;
 }
 
-static void free_list(char **list)
-{
-    for (char **s = list; s && *s; s++)
-        free(*s);
-    free(list);
-}
-
 void cmdline_fini(struct cmdline *c)
 {
     free_list(c->argv);
+    free_list(c->visible);
     free_list(c->env);
     free(c->exe);
     free(c->dir);

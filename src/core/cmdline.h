@@ -37,13 +37,15 @@ struct cmdline_limit {
 /* What to execute. One allocation per array and string, all owned by the struct. */
 struct cmdline {
     enum cmdline_way way;
-    char **argv; /* NULL-terminated; argv[0] is what is executed, always an absolute path */
-    char *exe;   /* the absolute path of the service's own executable; NULL when only the shell knows: a builtin, a
-                    variable as first word, a name for PATH where the shell may change PATH, a control operator
-                    form whose first word is no file */
-    char *dir;   /* default working folder: the executable's folder; rootpath when exe is NULL or was found in PATH */
-    char **env;  /* "K=V" set natively by environ, each K once, NULL-terminated, NULL when none. The caller applies
-                    these first and the service's env map after them: the map wins */
+    char **argv;    /* NULL-terminated; argv[0] is what is executed, always an absolute path */
+    char **visible; /* a script whose shell becomes the command: the arguments it shows then; NULL when they are not
+                       known, or in the other ways */
+    char *exe;      /* the absolute path of the service's own executable; NULL when only the shell knows: a builtin, a
+                       variable as first word, a name for PATH where the shell may change PATH, a control operator
+                       form whose first word is no file */
+    char *dir;  /* default working folder: the executable's folder; rootpath when exe is NULL or was found in PATH */
+    char **env; /* "K=V" set natively by environ, each K once, NULL-terminated, NULL when none. The caller applies
+                   these first and the service's env map after them: the map wins */
     struct cmdline_limit *limits;
     size_t nlimits;
 };

@@ -47,18 +47,20 @@ struct event {
     char text[EVENT_TEXT_SIZE]; /* cut at a character's end; the journal's line is cut alike */
 };
 
-/* The last events of one owner. Grows from EVENT_RING_MIN to EVENT_RING_MAX events,
- * then the oldest goes. When memory runs out it stops growing. */
-#define EVENT_RING_MIN 4
+/* The last events of one owner, oldest first, each stored only as long as its text is:
+ * what an idle service remembers stays small. Grows up to EVENT_RING_MAX events or
+ * EVENT_RING_BYTES, then the oldest go. When memory runs out it stops growing. */
 #define EVENT_RING_MAX 64
+#define EVENT_RING_BYTES 6144
 struct event_ring {
-    struct event *events;
-    size_t cap, count, next; /* next: where the coming one goes */
+    char *data;
+    size_t cap, used, count;
 };
 
 void event_ring_fini(struct event_ring *r);
 
-/* Event i of the ring, 0 the oldest; NULL past the end. Valid until the next one comes. */
+/* Event i of the ring, 0 the oldest; NULL past the end. Valid until the next one comes;
+ * read it in place (what follows its text is not there to be copied). */
 const struct event *event_ring_at(const struct event_ring *r, size_t i);
 
 /* The event with that number, or NULL when it is not (or no more) in the ring. */

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <grp.h>
 #include <pwd.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -100,10 +101,11 @@ char *launch_marker(const struct conf *conf, const char *name)
     return buf_take(&b);
 }
 
-/* Environment under construction: strings that are ours to free come first. */
+/* Environment under construction. What is inherited is borrowed, what is added is ours. */
 struct env_list {
     char **items;
     size_t count, cap;
+    size_t borrowed, nborrowed; /* the range of items that are not ours to free */
     bool failed;
 };
 
@@ -113,81 +115,110 @@ static size_t key_length(const char *item)
     return eq ? (size_t)(eq - item) : strlen(item);
 }
 
-/* Sets "K=V", replacing an earlier K. Makes a copy. */
-static void env_set(struct env_list *l, const char *item)
+static bool env_reserve(struct env_list *l, size_t more)
 {
-    char *copy = strdup(item);
-    size_t key = key_length(item);
-    if (!copy) {
-        l->failed = true;
-        return;
-    }
-    for (size_t i = 0; i < l->count; i++)
-        if (key_length(l->items[i]) == key && !strncmp(l->items[i], item, key)) {
-            free(l->items[i]);
-            l->items[i] = copy;
-            return;
-        }
-    if (l->count + 2 > l->cap) {
-        size_t cap = l->cap ? l->cap * 2 : 64;
+    if (l->count + more + 1 > l->cap) {
+        size_t cap = MAX(l->cap * 2, l->count + more + 1);
         char **items = realloc(l->items, cap * sizeof *items);
-        if (!items) {
-            l->failed = true;
-            free(copy);
-            return;
-        }
+        l->failed = l->failed || !items;
+        if (!items)
+            return false;
         l->items = items;
         l->cap = cap;
     }
-    l->items[l->count++] = copy;
-    l->items[l->count] = NULL;
+    return true;
+}
+
+/* Sets "K=V", which becomes ours, replacing an earlier K. NULL: memory ran out. */
+static void env_take(struct env_list *l, char *item)
+{
+    if (!item || !env_reserve(l, 1)) {
+        l->failed = true;
+        free(item);
+        return;
+    }
+    size_t key = key_length(item), i = 0;
+    while (i < l->count && (strncmp(l->items[i], item, key) != 0 || l->items[i][key] != '='))
+        i++;
+    if (i < l->count && i >= l->borrowed && i < l->borrowed + l->nborrowed) {
+        /* The last borrowed one takes its place, and ours comes where that was. */
+        size_t last = l->borrowed + --l->nborrowed;
+        l->items[i] = l->items[last];
+        l->items[last] = item;
+        return;
+    }
+    if (i < l->count)
+        free(l->items[i]);
+    else
+        l->items[++l->count] = NULL;
+    l->items[i] = item;
 }
 
 static void env_setf(struct env_list *l, const char *key, const char *value)
 {
-    struct buf b = {0};
-    buf_addf(&b, "%s=%s", key, value);
-    if (b.failed)
-        l->failed = true;
-    else
-        env_set(l, b.data);
-    buf_fini(&b);
+    char *item = NULL;
+    if (asprintf(&item, "%s=%s", key, value) < 0)
+        item = NULL;
+    env_take(l, item);
 }
 
-static void env_free(char **envp)
+static void env_set_all(struct env_list *l, char *const *items)
 {
-    for (char **p = envp; p && *p; p++)
-        free(*p);
-    free(envp);
+    for (; items && *items; items++)
+        env_take(l, strdup(*items));
+}
+
+/* All of the monitor's own environment but what concerns the monitor alone. */
+static void env_inherit(struct env_list *l)
+{
+    size_t n = 0;
+    while (environ[n])
+        n++;
+    if (!env_reserve(l, n))
+        return;
+    l->borrowed = l->count;
+    for (char **p = environ; *p; p++)
+        if (strncmp(*p, OWN_PREFIX, sizeof OWN_PREFIX - 1) != 0)
+            l->items[l->count++] = *p;
+    l->nborrowed = l->count - l->borrowed;
+    l->items[l->count] = NULL;
+}
+
+static void env_free(struct env_list *l)
+{
+    for (size_t i = 0; i < l->count; i++)
+        if (i < l->borrowed || i >= l->borrowed + l->nborrowed)
+            free(l->items[i]);
+    free(l->items);
 }
 
 /* The marker stands first, so that a look at /proc/PID/environ finds it at once. */
-static char **make_env(const struct conf *conf, const struct conf_service *svc, const struct launch_ids *ids,
-                       const struct cmdline *cmd)
+static bool make_env(const struct conf *conf, const struct conf_service *svc, const struct launch_ids *ids,
+                     struct launch *out)
 {
     struct env_list l = {0};
     char *marker = launch_marker(conf, svc->name);
     if (!marker)
-        return NULL;
+        return false;
     env_setf(&l, WORLD_MARKER, marker);
     free(marker);
-    for (char **p = environ; *p; p++)
-        if (strncmp(*p, OWN_PREFIX, sizeof OWN_PREFIX - 1) != 0)
-            env_set(&l, *p);
+    env_inherit(&l);
     if (ids && ids->user) {
         env_setf(&l, "HOME", ids->home);
         env_setf(&l, "USER", ids->user);
         env_setf(&l, "LOGNAME", ids->user);
         env_setf(&l, "SHELL", ids->shell);
     }
-    for (char **p = cmd->env; p && *p; p++)
-        env_set(&l, *p);
-    for (char **p = svc->env; p && *p; p++)
-        env_set(&l, *p);
-    if (!l.failed)
-        return l.items;
-    env_free(l.items);
-    return NULL;
+    env_set_all(&l, out->cmd.env);
+    env_set_all(&l, svc->env);
+    if (l.failed) {
+        env_free(&l);
+        return false;
+    }
+    out->envp = l.items;
+    out->env_borrowed = l.borrowed;
+    out->env_nborrowed = l.nborrowed;
+    return true;
 }
 
 static char *join(const char *dir, const char *path)
@@ -223,9 +254,8 @@ static bool fill(const struct conf *conf, const struct conf_service *svc, const 
 {
     if (!resolve(conf, svc, out, err))
         return false;
-    out->envp = make_env(conf, svc, ids, &out->cmd);
     out->limits = calloc(out->cmd.nlimits + 1, sizeof *out->limits);
-    if (!out->envp || !out->limits)
+    if (!out->limits || !make_env(conf, svc, ids, out))
         return err_nomem(err);
     for (size_t i = 0; i < out->cmd.nlimits; i++) {
         const struct cmdline_limit *l = &out->cmd.limits[i];
@@ -263,11 +293,26 @@ bool launch_prepare(const struct conf *conf, const struct conf_service *svc, con
 void launch_fini(struct launch *l)
 {
     cmdline_fini(&l->cmd);
-    env_free(l->envp);
+    struct env_list env = {.items = l->envp, .borrowed = l->env_borrowed, .nborrowed = l->env_nborrowed};
+    while (l->envp && l->envp[env.count])
+        env.count++;
+    env_free(&env);
     free(l->limits);
     free(l->dir);
     free(l->log_path);
     *l = (struct launch){0};
+}
+
+void launch_fault_text(const struct launch *l, const struct proc_fault *fault, char *out, size_t size)
+{
+    if (fault->stage != PROC_STAGE_LOG) {
+        proc_fault_text(&l->spec, fault, out, size);
+        return;
+    }
+    /* Unless told otherwise the log is beside the executable: where the whole folder is missing, that is the news. */
+    bool lost = fault->error == ENOENT && l->cmd.exe && access(l->cmd.exe, F_OK);
+    snprintf(out, size, "%s %s: %s", lost ? "exec" : "open the log", lost ? l->cmd.exe : l->log_path,
+             strerror(fault->error));
 }
 
 char *launch_log_path(const struct conf *conf, const struct conf_service *svc)
@@ -286,6 +331,8 @@ char *const *launch_visible_argv(const struct cmdline *cmd)
 {
     if (cmd->way != CMDLINE_SHELL_EXEC)
         return cmd->argv;
+    if (cmd->visible)
+        return cmd->visible;
     /* {"/bin/sh", "-c", "… exec \"$@\"", "sh", exe, args…}: the shell becomes the command itself, unchanged */
     bool passed = cmd->argv[1] && cmd->argv[2] && cmd->argv[3];
     return passed ? cmd->argv + 4 : NULL;

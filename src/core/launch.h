@@ -27,7 +27,8 @@ struct launch {
     struct proc_spec spec;
     struct cmdline cmd;
     struct proc_limit *limits;
-    char **envp; /* the first of them is the marker */
+    char **envp;                        /* the first of them is the marker */
+    size_t env_borrowed, env_nborrowed; /* the range of envp that is the monitor's own environment */
     char *dir, *log_path;
 };
 
@@ -36,6 +37,9 @@ struct launch {
 bool launch_prepare(const struct conf *conf, const struct conf_service *svc, const struct launch_ids *ids,
                     struct launch *out, struct err *err);
 void launch_fini(struct launch *l);
+
+/* A sentence for a start of it that failed, such as "exec /srv/x/x: No such file or directory". */
+void launch_fault_text(const struct launch *l, const struct proc_fault *fault, char *out, size_t size);
 
 /* The command line of svc alone, without looking anything else up. The caller frees
  * it with cmdline_fini. */

@@ -242,6 +242,10 @@ int match_run(const struct procfs_table *table, const struct match_look *looks, 
     }
     for (size_t i = 0; i < table->count; i++)
         judge(&r, i);
+    for (size_t i = 0; i < nlooks; i++) {
+        const struct procfs_entry *best = out->found[i].best;
+        out->found[i].same = best && (!looks[i].cmdline || r.same[best - table->entries] == (int)i);
+    }
     free(r.same);
     free(r.index);
     return 0;

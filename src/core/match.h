@@ -28,6 +28,7 @@ void match_look_fini(struct match_look *look);
 /* What was found for one service. */
 struct match_found {
     const struct procfs_entry *best; /* the process to take over; NULL: none */
+    bool same;                       /* best shows the service's command line, or that can't be told beforehand */
     const struct procfs_entry *copy; /* another one with the service's command line; NULL: none */
     const struct procfs_entry *heir; /* the oldest marked one that leads no session and whose parent is none of the
                                         service's: what a graceful restart leaves in charge; NULL: none */

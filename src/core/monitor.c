@@ -79,7 +79,7 @@ static bool slice_is_spent(struct monitor *m)
     if (m->slice.place)
         return now_ms(m) - m->slice_start_ms >= MONITOR_SLICE_MS;
     m->slice_start_ms = now_ms(m);
-    world_timer_set(m->world, &m->slice, 0);
+    world_timer_set(m->world, &m->slice, 1); /* 0 could come due within this very turn */
     return false;
 }
 
@@ -108,8 +108,6 @@ static void on_slice(struct timer *t)
         monitor_unqueue(m, s);
         service_launch(s);
     }
-    if (m->queue_head && !m->slice.place)
-        world_timer_set(m->world, &m->slice, 0);
 }
 
 /* ---- the regular looks */
@@ -189,7 +187,7 @@ static void free_removed(struct timer *t)
     struct monitor *m = CONTAINER_OF(t, struct monitor, reap);
     for (struct service **p = &m->removed; *p;) {
         struct service *s = *p;
-        if (s->state != STATE_DOWN) {
+        if (s->proc.pid) {
             p = &s->next_queued;
             continue;
         }
@@ -297,6 +295,7 @@ void monitor_start(struct monitor *m)
 
 void monitor_free(struct monitor *m)
 {
+    m->world->ops->unscan(m->world, m);
     struct timer *own[] = {&m->probe, &m->audit, &m->slice, &m->reap};
     for (size_t i = 0; i < m->nsvcs; i++) {
         service_fini(m->svcs[i]);

@@ -70,7 +70,7 @@ static bool goal_met(const struct service *s, enum service_goal goal)
 {
     if (goal == GOAL_UP)
         return s->state == STATE_UP && !s->graceful;
-    return s->state == STATE_DOWN || (s->state == STATE_FAILED && s->want == WANT_DOWN);
+    return (s->state == STATE_DOWN && !s->held) || (s->state == STATE_FAILED && s->want == WANT_DOWN);
 }
 
 static void tell_met(struct service *s)
@@ -138,7 +138,8 @@ static void act_term(struct service *s, uint64_t cause)
 {
     (void)cause;
     monitor_unqueue(s->mon, s);
-    s->seeking = false;
+    if (s->seeking) /* what the look under way finds is stopped (service_adopt), if anything (service_launch) */
+        return;
     s->graceful = false;
     if (!s->proc.pid) { /* the start had not happened yet */
         step(s, EV_END, s->state_seq);
@@ -397,6 +398,10 @@ void service_launch(struct service *s)
     struct launch l;
     struct err err = {0};
     s->seeking = s->graceful = false;
+    if (s->state == STATE_STOPPING) { /* told to stop while it was looked for, and nothing was found */
+        step(s, EV_END, s->state_seq);
+        return;
+    }
     if (!launch_prepare(s->mon->conf, s->conf, s->ids, &l, &err)) {
         spawn_failed(s, err.text);
         return;
@@ -404,7 +409,7 @@ void service_launch(struct service *s)
     struct proc_fault fault;
     if (w->ops->spawn(w, &l.spec, l.log_path, &s->proc, &fault)) {
         char why[1024];
-        proc_fault_text(&l.spec, &fault, why, sizeof why);
+        launch_fault_text(&l, &fault, why, sizeof why);
         launch_fini(&l);
         spawn_failed(s, why);
         return;
@@ -413,18 +418,12 @@ void service_launch(struct service *s)
     started(s);
 }
 
-void service_adopt(struct service *s, const struct procfs_entry *e, uint64_t cause)
+bool service_adopt(struct service *s, const struct procfs_entry *e, uint64_t cause)
 {
     struct world *w = world_of(s);
-    s->seeking = false;
-    if (w->ops->adopt(w, e->pid, e->stat.start_ticks, &s->proc)) {
-        /* Gone since it was seen: go on as if nothing had been found. */
-        if (s->state == STATE_STARTING)
-            monitor_queue_start(s->mon, s);
-        return;
-    }
-    s->want = WANT_UP;
-    s->graceful = false;
+    if (w->ops->adopt(w, e->pid, e->stat.start_ticks, &s->proc))
+        return false;
+    s->seeking = s->graceful = false;
     s->adopted = true;
     s->unsure = false;
     s->start_ms = procfs_start_ms(e->stat.start_ticks);
@@ -433,16 +432,24 @@ void service_adopt(struct service *s, const struct procfs_entry *e, uint64_t cau
     event_text(&ev,
                e->marker ? "it was running already, started by a monitor" : "it was running already, started by hand");
     clog_info("service[%s] pid %d was running already: adopted", s->conf->name, s->proc.pid);
-    step(s, EV_ADOPT, monitor_emit(s->mon, s, &ev));
+    uint64_t seq = monitor_emit(s->mon, s, &ev);
+    if (s->state == STATE_STOPPING) {
+        act_term(s, seq);
+    } else {
+        s->want = WANT_UP;
+        step(s, EV_ADOPT, seq);
+    }
+    return true;
 }
 
 static void on_timer(struct timer *t)
 {
     struct service *s = CONTAINER_OF(t, struct service, timer);
     if (s->state == STATE_STARTING) {
-        service_probe(s); /* alive at its first probe: up. If not, that has changed the state. */
-        if (s->state == STATE_STARTING && s->proc.pid)
-            step(s, EV_PROBE, s->state_seq);
+        uint64_t start = s->state_seq;
+        service_probe(s); /* alive at its first probe: up. If not, the next start may be under way already. */
+        if (s->state == STATE_STARTING && s->state_seq == start && s->proc.pid)
+            step(s, EV_PROBE, start);
     } else if (s->state == STATE_UP) {
         s->graceful = false; /* the same process is still there: it has reloaded in place */
         tell_met(s);
@@ -465,6 +472,7 @@ void service_probe(struct service *s)
 static void want(struct service *s, enum machine_want w)
 {
     s->want = w;
+    s->held = false;
     s->failures = 0;
     if (w == WANT_UP)
         tell_waits(s, GOAL_DOWN, "superseded by a newer command to start it");
@@ -481,7 +489,11 @@ void service_start(struct service *s, uint64_t cause)
 void service_stop(struct service *s, uint64_t cause)
 {
     want(s, WANT_DOWN);
+    s->held = s->fresh && s->state == STATE_DOWN;
+    if (s->held)
+        s->spawn_cause = cause;
     step(s, EV_STOP, cause);
+    tell_met(s);
 }
 
 void service_restart(struct service *s, uint64_t cause)

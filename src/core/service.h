@@ -70,6 +70,7 @@ struct service {
     int sweeps;                    /* looks in a row that found something to clean up */
     bool queued;                   /* a start waits for its turn */
     bool fresh;                    /* not yet looked for at all */
+    bool held;                     /* told to stop while fresh: if it is found running it is stopped */
     struct conf_service *own_conf; /* set when it is gone from the configuration: then freed once it is down */
     struct service *next_queued;
     pid_t reported_pid; /* what the audit complained about last, so that it says so once */
@@ -106,7 +107,8 @@ void service_wait_remove(struct service *s, struct service_wait *w);
 int service_signal(struct service *s, int sig, uint64_t cause);
 
 /* Called by the monitor: */
-void service_adopt(struct service *s, const struct procfs_entry *e, uint64_t cause); /* takes a found process over */
+/* Takes a found process over; one that is stopping has it stopped. false: it is gone by now. */
+bool service_adopt(struct service *s, const struct procfs_entry *e, uint64_t cause);
 void service_launch(struct service *s); /* the queued start, now; looked for and not found */
 void service_probe(struct service *s);  /* is it still there? */
 

@@ -23,11 +23,13 @@ static void go_ahead(struct monitor *m, struct service *s)
     if (s->seeking) {
         s->seeking = false;
         monitor_queue_start(m, s);
-    } else if (s->fresh && s->conf->autostart) {
+    } else if (s->fresh && s->conf->autostart && !s->held) {
         s->unsure = false; /* just looked */
         service_start(s, m->start_seq);
     }
     s->fresh = false;
+    if (s->held)
+        service_stop(s, s->spawn_cause); /* now it is known that there is nothing to stop */
 }
 
 /* Kills one process left behind by a former instance. A look at its identity comes
@@ -78,14 +80,18 @@ static bool settle(struct judgement *j, size_t index, const bool *has_rest)
     struct service *s = j->m->svcs[index];
     const struct match_found *f = &j->match.found[index];
     const struct procfs_entry *best = f->best ? f->best : s->graceful ? f->heir : NULL;
-    if (best) {
+    /* Its process was seen to end: another marked leader is something it left behind, unless it looks like it. */
+    if (best && best == f->best && !f->same && !s->fresh && !s->graceful)
+        best = NULL;
+    if (best && service_adopt(s, best, s->seeking ? s->spawn_cause : j->m->start_seq)) {
         s->fresh = false;
-        service_adopt(s, best, s->seeking ? s->spawn_cause : j->m->start_seq);
         report_copy(j, s, f->copy);
+        if (s->held)
+            service_stop(s, s->spawn_cause);
         return false;
     }
     /* A service nobody wants keeps its rests: they are only reported. */
-    bool wanted = s->seeking || s->conf->autostart;
+    bool wanted = s->want == WANT_UP || (s->fresh && s->conf->autostart && !s->held);
     if (wanted && has_rest[index] && s->sweeps < SWEEPS_MAX && clean_up(j, index)) {
         s->sweeps++;
         s->seek_scan = j->m->scans + 1;
@@ -105,13 +111,13 @@ static void check(struct judgement *j, size_t index, const bool *has_rest)
         if (!procfs_table_find(j->table, s->proc.pid))
             service_probe(s);
         report_copy(j, s, f->copy);
-        if (f->best && s->proc.pid && f->best->pid != s->proc.pid && f->best->stat.session != s->proc.pid &&
+        if (f->best && f->same && s->proc.pid && f->best->pid != s->proc.pid && f->best->stat.session != s->proc.pid &&
             f->copy != f->best)
             report_copy(j, s, f->best);
         return;
     }
-    report_copy(j, s, f->best);
-    if (f->best || !has_rest[index] || s->reported_pid == -1)
+    report_copy(j, s, f->same ? f->best : NULL);
+    if (f->same || !has_rest[index] || s->reported_pid == -1)
         return;
     s->reported_pid = -1;
     monitor_note(j->m, s, EVENT_AUDIT, s->state_seq, "processes it started are still running, though it is %s",

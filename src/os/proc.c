@@ -54,11 +54,12 @@ int proc_init(void)
 {
     if (slots.null_fd >= 0)
         return 0;
-    int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
-    int log_fd = fcntl(null_fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
-    /* When we were started with stdio closed, /dev/null must not end up being one of the three. */
-    int low = null_fd;
-    null_fd = low > STDERR_FILENO ? low : fcntl(low, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+    /* When we were started with stdio closed, what we open must not end up there: others rely on these numbers. */
+    int null_fd;
+    do
+        null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+    while (null_fd >= 0 && null_fd <= STDERR_FILENO);
+    int log_fd = null_fd < 0 ? -1 : fcntl(null_fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
     if (null_fd < 0 || log_fd < 0)
         return -errno;
     slots.null_fd = null_fd;
@@ -229,6 +230,9 @@ int proc_signal(const struct proc *p, int sig, enum proc_scope scope)
 {
     if (p->pidfd < 0)
         return -ESRCH;
+    /* A child's number stays its own until we collect it, and probing by number costs a third. */
+    if (sig == 0 && p->child && scope == PROC_ONE)
+        return kill(p->pid, 0) ? -errno : 0;
     bool group = scope == PROC_GROUP && p->leader;
     if (!syscall(SYS_pidfd_send_signal, p->pidfd, sig, NULL, group ? SIGNAL_TO_GROUP : 0U))
         return 0;
@@ -303,6 +307,10 @@ bool proc_reap(struct proc *p, bool kill_group, struct proc_exit *out)
             kill(-p->pid, SIGKILL);
         collect_child(p, out);
     } else {
+        /* The pidfd stands for the group too, even when the leader's number is given away. Older kernels can't: there
+         * what is left goes before the next start. */
+        if (kill_group && p->leader)
+            syscall(SYS_pidfd_send_signal, p->pidfd, SIGKILL, NULL, SIGNAL_TO_GROUP);
         ask_status(p, out);
     }
     return true;

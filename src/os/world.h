@@ -43,6 +43,8 @@ struct world_ops {
     /* Looks at all processes, off the loop, and calls fn later (never from inside). Several
      * may be under way. 0 or -errno (then fn is never called). */
     int (*scan)(struct world *w, world_scan_fn *fn, void *arg);
+    /* Forgets the scans asked for with this arg: it is about to go, their fn is not called any more. */
+    void (*unscan)(struct world *w, const void *arg);
 
     /* See console_tail. */
     char *(*tail)(struct world *w, const char *log_path, int lines, size_t bytes);

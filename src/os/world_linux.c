@@ -19,10 +19,13 @@ struct world_linux {
     uv_prepare_t prepare; /* sets it before the loop waits */
     int epoll_fd;         /* holds every pidfd: one watcher of the loop, and one call a service */
     uv_poll_t ends;
-    int handles; /* still to be closed */
+    int handles;        /* still to be closed */
+    struct scan *scans; /* under way */
 };
 
 struct scan {
+    struct scan *next;
+    struct world_linux *world; /* NULL: forgotten */
     uv_work_t work;
     struct procfs_table table;
     world_scan_fn *fn;
@@ -107,7 +110,14 @@ static void scan_work(uv_work_t *work)
 static void scan_done(uv_work_t *work, int status)
 {
     struct scan *s = CONTAINER_OF(work, struct scan, work);
-    if (status == 0)
+    struct world_linux *wl = s->world;
+    if (wl) {
+        struct scan **link = &wl->scans;
+        while (*link != s)
+            link = &(*link)->next;
+        *link = s->next;
+    }
+    if (wl && status == 0)
         s->fn(s->arg, &s->table);
     procfs_table_fini(&s->table);
     free(s);
@@ -121,9 +131,34 @@ static int scan(struct world *w, world_scan_fn *fn, void *arg)
     s->fn = fn;
     s->arg = arg;
     int r = uv_queue_work(self(w)->loop, &s->work, scan_work, scan_done);
-    if (r)
+    if (r) {
         free(s);
-    return r;
+        return r;
+    }
+    s->world = self(w);
+    s->next = s->world->scans;
+    s->world->scans = s;
+    return 0;
+}
+
+/* What has begun goes on in its thread and frees itself. `all`: whatever the arg. */
+static void forget_scans(struct world_linux *wl, const void *arg, bool all)
+{
+    for (struct scan **link = &wl->scans; *link;) {
+        struct scan *s = *link;
+        if (!all && s->arg != arg) {
+            link = &s->next;
+            continue;
+        }
+        *link = s->next;
+        s->world = NULL;
+        uv_cancel((uv_req_t *)&s->work);
+    }
+}
+
+static void unscan(struct world *w, const void *arg)
+{
+    forget_scans(self(w), arg, false);
 }
 
 static char *tail(struct world *w, const char *log_path, int lines, size_t bytes)
@@ -143,6 +178,7 @@ static const struct world_ops ops = {
     .watch = watch,
     .release = release,
     .scan = scan,
+    .unscan = unscan,
     .tail = tail,
 };
 
@@ -213,6 +249,7 @@ static void on_closed(uv_handle_t *handle)
 void world_linux_free(struct world *w)
 {
     struct world_linux *wl = self(w);
+    forget_scans(wl, NULL, true);
     uv_handle_t *handles[] = {(uv_handle_t *)&wl->tick, (uv_handle_t *)&wl->prepare, (uv_handle_t *)&wl->ends};
     for (size_t i = 0; i < ARRAY_LEN(handles); i++) {
         handles[i]->data = wl;

@@ -292,6 +292,19 @@ static int scan(struct world *w, world_scan_fn *fn, void *arg)
     return 0;
 }
 
+static void unscan(struct world *w, const void *arg)
+{
+    for (struct scan **link = &self(w)->scans; *link;) {
+        struct scan *s = *link;
+        if (s->arg != arg) {
+            link = &s->next;
+            continue;
+        }
+        *link = s->next;
+        free_scan(s);
+    }
+}
+
 /* Where the last n lines of text begin. */
 static const char *last_lines(const char *text, size_t len, int lines)
 {
@@ -331,6 +344,7 @@ static const struct world_ops ops = {
     .watch = watch,
     .release = release,
     .scan = scan,
+    .unscan = unscan,
     .tail = tail,
 };
 
@@ -394,14 +408,12 @@ static void tell_ends(struct world_sim *ws)
 
 static void tell_scans(struct world_sim *ws)
 {
-    struct scan *due = ws->scans, **end = &due;
-    while (*end && (*end)->due_ms <= ws->now_ms)
-        end = &(*end)->next;
-    ws->scans = *end;
-    *end = NULL;
-    while (due) {
-        struct scan *s = due;
-        due = s->next;
+    size_t due = 0;
+    for (const struct scan *s = ws->scans; s && s->due_ms <= ws->now_ms; s = s->next)
+        due++;
+    for (; due && ws->scans; due--) {
+        struct scan *s = ws->scans;
+        ws->scans = s->next;
         s->fn(s->arg, &s->picture.table);
         free_scan(s);
     }
