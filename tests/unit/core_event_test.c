@@ -173,7 +173,26 @@ static void ring_is_small_at_first(void **state)
     struct event_ring r = {0};
     struct event e = {.seq = 1};
     event_ring_add(&r, &e);
-    assert_int_equal(r.cap, EVENT_RING_MIN);
+    assert_true(r.cap < sizeof(struct event));
+    event_ring_fini(&r);
+}
+
+static void ring_bounds_its_bytes(void **state)
+{
+    (void)state;
+    struct event_ring r = {0};
+    for (uint64_t seq = 1; seq <= 500; seq++) {
+        struct event e = {.seq = seq};
+        memset(e.text, 'x', seq % EVENT_TEXT_SIZE);
+        event_ring_add(&r, &e);
+        assert_true(r.cap <= EVENT_RING_BYTES && r.used <= r.cap && r.count <= EVENT_RING_MAX);
+        const struct event *last = event_ring_at(&r, r.count - 1);
+        assert_int_equal(last->seq, seq);
+        assert_int_equal(strlen(last->text), seq % EVENT_TEXT_SIZE);
+        for (size_t i = 0; i < r.count; i++)
+            assert_int_equal(event_ring_at(&r, i)->seq, seq - r.count + 1 + i);
+    }
+    assert_true(r.count > EVENT_RING_MAX / 3);
     event_ring_fini(&r);
 }
 
@@ -262,7 +281,7 @@ static void lines_are_written_on_flush(void **state)
     struct event_journal j;
     struct event_ring r = {0};
     mode_t old = umask(0);
-    assert_int_equal(event_journal_open(&j, path, BIG, 0), 0);
+    assert_int_equal(event_journal_open(&j, path, BIG), 0);
     umask(old);
     assert_int_equal(emit(&j, &r, "a", "one"), 1);
     assert_int_equal(emit(&j, &r, "b", "\x01\xff ü \\ \" \t"), 2);
@@ -286,26 +305,61 @@ static void goes_on_where_it_was(void **state)
     (void)state;
     struct event_journal j;
     struct event_ring r = {0};
-    assert_int_equal(event_journal_open(&j, path, BIG, 0), 0);
+    assert_int_equal(event_journal_open(&j, path, BIG), 0);
     emit(&j, &r, "a", "one");
     uint64_t last = j.last_seq;
     event_journal_close(&j);
-    assert_int_equal(event_journal_open(&j, path, BIG, last), 0);
+    assert_int_equal(event_journal_open(&j, path, BIG), 0);
     assert_int_equal(emit(&j, &r, "a", "two"), last + 1);
     event_journal_close(&j);
     assert_int_equal(count_lines(read_file(path)), 2);
     event_ring_fini(&r);
 }
 
+static void write_file(const char *name, const char *text)
+{
+    FILE *f = fopen(name, "w");
+    assert_non_null(f);
+    assert_true(fputs(text, f) >= 0);
+    assert_int_equal(fclose(f), 0);
+}
+
+static void numbers_go_on_whatever_lies_there(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *file, *before; /* the journal, and the one put aside */
+        uint64_t last;
+    } cases[] = {
+        {"", NULL, 0},
+        {"", "{\"seq\":41,\"kind\":\"up\"}\n{\"seq\":42}\n", 42},
+        {"{\"seq\":50}\n", "{\"seq\":42}\n", 50},
+        {"{\"seq\":50}\n{\"seq\":51,\"te", NULL, 51},
+        {"{\"seq\":150}\n{\"seq\":15", NULL, 150},
+        {"{\"seq\":50,\"text\":\"{\\\"seq\\\":99}\"}\n", NULL, 50}, /* what a text says is no number */
+        {"no journal at all\n", NULL, 0},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        write_file(path, cases[i].file);
+        unlink(rotated);
+        if (cases[i].before)
+            write_file(rotated, cases[i].before);
+        struct event_journal j;
+        struct event_ring r = {0};
+        assert_int_equal(event_journal_open(&j, path, BIG), 0);
+        assert_int_equal(emit(&j, &r, "a", "next"), cases[i].last + 1);
+        event_journal_close(&j);
+        event_ring_fini(&r);
+    }
+}
+
 static void an_unfinished_line_is_ended(void **state)
 {
     (void)state;
-    FILE *f = fopen(path, "w");
-    fputs("{\"seq\":1}\n{\"seq\":2,\"te", f);
-    fclose(f);
+    write_file(path, "{\"seq\":1}\n{\"seq\":2,\"te");
     struct event_journal j;
     struct event_ring r = {0};
-    assert_int_equal(event_journal_open(&j, path, BIG, 2), 0);
+    assert_int_equal(event_journal_open(&j, path, BIG), 0);
     emit(&j, &r, "a", "after");
     event_journal_close(&j);
     char *text = read_file(path);
@@ -327,13 +381,13 @@ static void subscribers_are_told_at_once(void **state)
     struct event_journal j;
     struct event_ring r = {0};
     struct buf told = {0};
-    assert_int_equal(event_journal_open(&j, path, BIG, 4), 0);
+    assert_int_equal(event_journal_open(&j, path, BIG), 0);
     j.notify = notify;
     j.notify_arg = &told;
     emit(&j, &r, "a", "one");
     emit(&j, &r, NULL, "two");
-    assert_string_equal(told.data, "a:5 -:6 ");
-    assert_int_equal(event_ring_find(&r, 6)->seq, 6);
+    assert_string_equal(told.data, "a:1 -:2 ");
+    assert_int_equal(event_ring_find(&r, 2)->seq, 2);
     buf_fini(&told);
     event_journal_close(&j);
     event_ring_fini(&r);
@@ -344,7 +398,7 @@ static void a_full_journal_is_put_aside(void **state)
     (void)state;
     struct event_journal j;
     struct event_ring r = {0};
-    assert_int_equal(event_journal_open(&j, path, 1000, 0), 0);
+    assert_int_equal(event_journal_open(&j, path, 1000), 0);
     for (int i = 0; i < 100; i++) {
         emit(&j, &r, "a", "a line of some length, to fill the file up");
         assert_int_equal(event_journal_flush(&j), 0);
@@ -372,7 +426,7 @@ static void a_missing_folder_is_tried_again(void **state)
     snprintf(file, sizeof file, "%s/journal", sub);
     struct event_journal j;
     struct event_ring r = {0};
-    assert_int_equal(event_journal_open(&j, file, BIG, 0), -ENOENT);
+    assert_int_equal(event_journal_open(&j, file, BIG), -ENOENT);
     assert_int_equal(emit(&j, &r, "a", "one"), 1);
     assert_int_equal(event_journal_flush(&j), -ENOENT); /* told once */
     emit(&j, &r, "a", "two");
@@ -395,7 +449,7 @@ static void a_full_disk_is_told_once_and_memory_is_bounded(void **state)
     assert_int_equal(symlink("/dev/full", path), 0);
     struct event_journal j;
     struct event_ring r = {0};
-    assert_int_equal(event_journal_open(&j, path, BIG, 0), 0);
+    assert_int_equal(event_journal_open(&j, path, BIG), 0);
     emit(&j, &r, "a", "one");
     assert_int_equal(event_journal_flush(&j), -ENOSPC);
     size_t most = 0;
@@ -422,7 +476,7 @@ static void a_line_begun_is_finished_later(void **state)
     signal(SIGXFSZ, SIG_IGN);
     struct event_journal j;
     struct event_ring r = {0};
-    assert_int_equal(event_journal_open(&j, path, BIG, 0), 0);
+    assert_int_equal(event_journal_open(&j, path, BIG), 0);
     for (int i = 0; i < 10; i++)
         emit(&j, &r, "a", "a line of some length");
     small = (struct rlimit){150, old.rlim_max};
@@ -453,7 +507,7 @@ static void a_line_begun_is_finished_in_its_own_file(void **state)
     signal(SIGXFSZ, SIG_IGN);
     struct event_journal j;
     struct event_ring r = {0};
-    assert_int_equal(event_journal_open(&j, path, 100, 0), 0);
+    assert_int_equal(event_journal_open(&j, path, 100), 0);
     for (int i = 0; i < 10; i++)
         emit(&j, &r, "a", "a line of some length");
     small = (struct rlimit){150, old.rlim_max};
@@ -480,12 +534,14 @@ int main(void)
         TEST(ring_keeps_the_last),
         TEST(ring_finds_with_gaps),
         TEST(ring_is_small_at_first),
+        TEST(ring_bounds_its_bytes),
         TEST(text_is_cut_at_a_character),
         TEST(text_that_fits_is_kept_whole),
         TEST(kinds_have_names),
         TEST(one_event_as_json),
         TEST(lines_are_written_on_flush),
         TEST(goes_on_where_it_was),
+        TEST(numbers_go_on_whatever_lies_there),
         TEST(an_unfinished_line_is_ended),
         TEST(subscribers_are_told_at_once),
         TEST(a_full_journal_is_put_aside),

@@ -1,0 +1,53 @@
+"""Fixtures of the end-to-end tests; see harness.py."""
+
+import signal
+
+import pytest
+from harness import Monitor
+
+SECONDS = 90  # for one test; a test that hangs must not hold up the rest
+
+
+@pytest.fixture(name="make_monitor")
+def fixture_make_monitor(request):
+    made = []
+
+    def make(env="test"):
+        made.append(Monitor(env))
+        return made[-1]
+
+    request.node.monitors = made
+    yield make
+    errors = []
+    for one in made:
+        try:
+            one.end()
+        except AssertionError as error:
+            errors.append(str(error))
+    assert not errors, "\n".join(errors)
+
+
+@pytest.fixture(name="monitor")
+def fixture_monitor(make_monitor):
+    return make_monitor()
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_call():
+    def give_up(_signum, _frame):
+        raise AssertionError(f"the test has not ended within {SECONDS} s")
+
+    before = signal.signal(signal.SIGALRM, give_up)
+    signal.alarm(SECONDS)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    """What the monitor said stands in the report of a test that failed."""
+    report = (yield).get_result()
+    if call.when == "call" and report.failed:
+        for one in getattr(item, "monitors", []):
+            report.sections.append((f"the monitor of {one.home}", one.stderr()[-4000:]))

@@ -1,0 +1,428 @@
+"""What goes wrong outside of us: a clear message, an exit code, and the rest goes on."""
+
+import contextlib
+import http.client
+import os
+import resource
+import shutil
+import socket
+import time
+
+import pytest
+from harness import BINARY, Monitor, fds, is_alive, is_sanitized, kill, stat, wait_until
+
+AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+OTHER_UID = 54321 if os.geteuid() == 0 else os.geteuid()
+MANY = 10_000
+STARTED = 300
+
+
+def refuses(monitor, *words, code=2, **popen):
+    """The monitor does not start; what it said (without the tests' own folder)."""
+    monitor.start(*words, wait=False, **popen)
+    assert monitor.exit_code() == code
+    return monitor.stderr().replace(str(monitor.home), "HOME")
+
+
+def with_demo(monitor, **svrs):
+    """A healthy service beside the others; its pid."""
+    monitor.script("demo/demo")
+    monitor.conf(svrs={"demo": "demo/demo", **svrs})
+    monitor.start()
+    return monitor.wait_state("demo")["pid"]
+
+
+def give_away(monitor):
+    """The home and a copy of the program for somebody who is not root; what Popen needs for that."""
+    binary = monitor.home / "fota_monitor"
+    shutil.copy(BINARY, binary)
+    if os.geteuid() != 0:
+        return {"binary": binary}
+    for folder, _, files in os.walk(monitor.home):
+        for path in (folder, *(os.path.join(folder, name) for name in files)):
+            os.chown(path, OTHER_UID, OTHER_UID)
+    return {"binary": binary, "user": OTHER_UID, "group": OTHER_UID, "extra_groups": []}
+
+
+# ---- conf.json
+
+
+def test_no_conf(monitor):
+    assert refuses(monitor) == "Error: conf.json: cannot open HOME/conf/conf.json: No such file or directory\n"
+
+
+def test_conf_is_a_directory(monitor):
+    monitor.conf_file.mkdir()
+    assert refuses(monitor) == "Error: conf.json: HOME/conf/conf.json is a directory\n"
+
+
+def test_conf_that_may_not_be_read(monitor):
+    monitor.conf().chmod(0)
+    somebody = {"user": OTHER_UID, "group": OTHER_UID, "extra_groups": []} if os.geteuid() == 0 else {}
+    binary = shutil.copy(BINARY, monitor.home / "fota_monitor")
+    assert refuses(monitor, binary=binary, **somebody) == (
+        "Error: conf.json: cannot open HOME/conf/conf.json: Permission denied\n")
+
+
+@pytest.mark.parametrize("text, place, what", [
+    ('', "1:1", "expected value but found the end"),
+    ('{"test": {"port": 0,}}', "1:21", 'test: expected object key'),
+    ('{"test": {\n  "port": 0\n  "bind": []}}', "3:3", "expected comma or object end"),
+    ('{"test": {"port": 0', "1:", "test.port: expected comma or object end"),
+    ('{"test": {}} x', "1:14", "expected the end"),
+    ('/* no end {"test": {}}', "1:1", "comment"),
+    ('[]', "1:1", "test: there is no such env"),
+    ('{"prod": {}, "dev": {}}', "1:1", 'test: there is no such env; there are "dev", "prod"'),
+    ('{"test": []}', "1:10", "test: must be an object"),
+    ('{"test": {"prot": 1}}', "1:11", 'test.prot: unknown key "prot"; did you mean "port"?'),
+    ('{"test": {"port": 65536}}', "1:19", "test.port: must be a whole number from 0 to 65535, got 65536"),
+    ('{"test": {"port": "x"}}', "1:19", "test.port: must be a whole number"),
+    ('{"test": {\n  "svrs": {\n    "a": {"cmd": "x", "stpo": {}}}}}', "3:23",
+     'test.svrs.a.stpo: unknown key "stpo"; did you mean "stop"?'),
+    ('{"test": {"svrs": {"a": {}}}}', "1:25", "test.svrs.a"),
+    ('{"test": {"svrs": {"a": ""}}}', "1:25", "test.svrs.a: must not be empty"),
+    ('{"test": {"svrs": {"a": "x", "a": "y"}}}', "1:35", "test.svrs.a: duplicate key, the first one is at conf.json:1:25"),
+    ('{"test": {"svrs": {"a": "x \\"y"}}}', "1:25", "test.svrs.a: the command line: the \" at character 3 is not closed"),
+    ('{"test": {"svrs": {"a": {"cmd": "x", "environ": "a=\'"}}}}', "1:49", "test.svrs.a.environ"),
+    ('{"test": {"svrs": {"a": {"cmd": "x", "user": "no-such-user"}}}}', "1:46", 'there is no user "no-such-user"'),
+    ('{"test": {"svrs": {"a": {"cmd": "x", "stop": {"signal": "TREM"}}}}}', "1:57", "test.svrs.a.stop.signal"),
+    ('{"test": {"svrs": {"a": {"cmd": "x", "umask": "999"}}}}', "1:47", "test.svrs.a.umask"),
+])
+def test_conf_with_a_mistake(monitor, text, place, what):
+    """Where, which key, what: when it is judged, when the monitor is started, and when the running one is to take it."""
+    monitor.conf_text(text)
+    said = refuses(monitor)
+    assert said.startswith(f"Error: conf.json:{place}") and what in said and said.count("\n") == 1, said
+    checked = monitor.cli("-check")
+    assert (checked.returncode, checked.stderr) == (2, said)
+
+
+def test_a_mistake_is_refused_by_the_running_one(monitor):
+    pid = with_demo(monitor)
+    monitor.conf_text('{"test": {"svrs": {"demo": {"cmd": "demo/demo", "stpo": {}}}}}')
+    done = monitor.cli("-reload")
+    assert done.returncode == 2 and "conf.json:1:49: test.svrs.demo.stpo" in done.stderr
+    assert "nothing was changed" in done.stderr
+    assert monitor.status("demo")["pid"] == pid
+
+
+def test_an_override_with_a_mistake(monitor):
+    monitor.conf()
+    assert "-conf" in (said := refuses(monitor, "-conf", "prot=1")) and "prot" in said
+    assert refuses(monitor, "-conf=port=x").count("test.port") == 1
+
+
+def test_unknown_env_by_command_line(monitor):
+    monitor.conf()
+    monitor.start()
+    done = monitor.cli("-env", "nowhere", "-status", "all")
+    assert done.returncode == 2 and 'nowhere: there is no such env; there are "test"' in done.stderr
+
+
+def test_no_home(monitor):
+    done = monitor.cli("-home", "/no/such/folder", "-check")
+    assert (done.returncode, done.stderr) == (2, "Error: -home: /no/such/folder: No such file or directory\n")
+
+
+# ---- the monitor's own place
+
+
+def test_port_in_use(monitor):
+    monitor.script("demo/demo")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        monitor.conf(port=port, svrs={"demo": "demo/demo"})
+        said = refuses(monitor)
+    assert f"port {port} on 127.0.0.1: Address already in use" in said
+    assert not monitor.processes(), "nothing is started before the port is ours"
+    monitor.start()
+    monitor.wait_up()
+
+
+def test_address_of_somebody_else(monitor):
+    monitor.conf(bind="203.0.113.7")
+    assert "203.0.113.7: Cannot assign requested address" in refuses(monitor)
+
+
+def test_two_monitors_for_one_env(monitor, make_monitor):
+    pid = with_demo(monitor)
+    second = make_monitor()
+    shutil.rmtree(second.home)
+    second.home = monitor.home
+    second.stderr_file = monitor.home / "second.stderr"
+    said = refuses(second)
+    assert f"another monitor runs for this env already: pid {monitor.pid}, port {monitor.address} " in said
+    assert monitor.wait_state("demo")["pid"] == pid
+    assert monitor.processes("demo") == [pid]
+
+
+def test_rundir_that_is_a_file(monitor):
+    monitor.conf(rundir="conf/conf.json")
+    assert "HOME/conf/conf.json" in (said := refuses(monitor)) and "Not a directory" in said
+
+
+@AS_ROOT
+def test_rundir_that_may_not_be_made(monitor):
+    monitor.conf()
+    binary = shutil.copy(BINARY, monitor.home / "fota_monitor")
+    said = refuses(monitor, binary=binary, user=OTHER_UID, group=OTHER_UID, extra_groups=[])
+    assert said == "Error: rundir HOME/run: Permission denied\n"
+
+
+def test_a_journal_that_can_not_be_written(monitor):
+    (monitor.home / "run/test.events.jsonl").mkdir(parents=True)
+    pid = with_demo(monitor)
+    assert "[ERROR] journal" in monitor.stderr() and "Is a directory" in monitor.stderr()
+    kill(pid)
+    monitor.wait_new_pid("demo", pid)
+    assert "SIGKILL" in monitor.get("history", "demo").text, "events are kept in memory"
+
+
+# ---- commands
+
+
+def test_unknown_service(monitor):
+    pid = with_demo(monitor)
+    reply = monitor.get("stop", "demo,nobody")
+    assert (reply.status, reply.text) == (404, "Error: service[nobody] not configured\n")
+    done = monitor.cli("-restart", "nobody")
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", "Error: service[nobody] not configured\n")
+    assert monitor.status("demo")["pid"] == pid, "nothing was done to the known one"
+
+
+def test_unknown_command(monitor):
+    with_demo(monitor)
+    assert monitor.get("strat", "demo").status == 404
+    done = monitor.cli("-strat", "demo")
+    assert done.returncode == 2 and "strat" in done.stderr
+
+
+def test_no_monitor_there(monitor):
+    monitor.conf()
+    done = monitor.cli("-status", "all")
+    assert done.returncode == 4 and done.stderr.startswith("Error: [fota_monitor maybe down!] ")
+
+
+# ---- services that can't run
+
+
+def place(monitor, kind):
+    """What stands where the executable should be."""
+    path = monitor.root / "bad/bad"
+    if kind == "directory":
+        path.mkdir(parents=True)
+    elif kind == "not executable":
+        monitor.file("bad/bad", "#!/bin/sh\nexec sleep 1000\n")
+    elif kind == "not a program":
+        monitor.file("bad/bad", "\x7fELF no, it is not").chmod(0o755)
+    elif kind == "interpreter missing":
+        monitor.script("bad/bad", "", interpreter="/no/such/interpreter")
+    elif kind == "dangling link":
+        path.parent.mkdir()
+        path.symlink_to("nowhere")
+
+
+@pytest.mark.parametrize("kind, error", [
+    ("directory", "Permission denied"), ("not executable", "Permission denied"), ("not a program", "Exec format error"),
+    ("interpreter missing", "No such file or directory"), ("dangling link", "No such file or directory"),
+    ("nothing", "No such file or directory"),
+])
+def test_what_can_not_be_executed(monitor, kind, error):
+    place(monitor, kind)
+    pid = with_demo(monitor, bad={"cmd": "bad/bad", "autostart": False})
+    done = monitor.cli("-start", "bad")
+    assert done.returncode == 1
+    assert done.stdout.startswith("FAIL: bad\n") and f"exec {monitor.root}/bad/bad: {error}" in done.stdout
+    assert f"[ERROR] service[bad] could not be started: exec {monitor.root}/bad/bad: {error}" in monitor.stderr()
+    assert monitor.status("bad")["last_exit"]["reason"].endswith(error)
+    assert monitor.status("demo")["pid"] == pid
+
+
+def test_a_missing_executable_is_told_beforehand(monitor):
+    with_demo(monitor, bad={"cmd": "bad/bad", "autostart": False})
+    assert f"[WARN] service[bad]: {monitor.root}/bad/bad does not exist" in monitor.stderr()
+
+
+@pytest.mark.parametrize("service, said", [
+    ({"dir": "/no/such/dir", "log": "/dev/null"}, "chdir /no/such/dir: No such file or directory"),
+    ({"dir": "/no/such/dir"}, "open the log /no/such/dir/fota_monitor.log: No such file or directory"),
+    ({"log": "/no/such/dir/x.log"}, "open the log /no/such/dir/x.log: No such file or directory"),
+    ({"log": "/tmp"}, "open the log /tmp: Is a directory"),
+    ({"environ": "ulimit -n 2000000000"}, "ulimit (open files) to 2000000000: Operation not permitted"),
+    ({"environ": "[ -d / ]; ulimit -n 2000000000"}, "ulimit: error setting limit"),
+    ({"environ": "false"}, "exited with code 1"),
+], ids=["dir", "dir and log", "log", "log is a directory", "ulimit", "ulimit in a shell", "environ fails"])
+def test_a_service_that_can_not_be_started(monitor, service, said):
+    pid = with_demo(monitor, bad={"cmd": "demo/demo", "autostart": False, **service})
+    reply = monitor.get("start", "bad")
+    assert reply.status == 500 and reply.exit_code == 1
+    assert reply.text.startswith("FAIL: bad\n") and said in reply.text
+    assert monitor.status("demo")["pid"] == pid
+
+
+def test_a_fifo_as_log_does_not_block_the_monitor(monitor):
+    monitor.script("demo/demo")
+    os.mkfifo(monitor.root / "fifo")
+    pid = with_demo(monitor, bad={"cmd": "demo/demo", "log": str(monitor.root / "fifo"), "autostart": False})
+    reply = monitor.get("start", "bad")
+    assert reply.status == 500 and f"open the log {monitor.root}/fifo" in reply.text
+    assert monitor.status("demo")["pid"] == pid
+
+
+def test_services_that_die_at_once_for_ever_bother_nobody(monitor):
+    monitor.script("bad/bad", "exit 1")
+    count = 30
+    pid = with_demo(monitor, **{f"bad{i}": "bad/bad" for i in range(count)})
+
+    def all_waiting():
+        return sum(s["state"] == "waiting" for s in monitor.statuses().values()) == count
+    wait_until(all_waiting, what="all wait for the next try")
+    slowest = 0.0
+    second_burst = time.monotonic() + 10
+    while min(s["failures"] for n, s in monitor.statuses().items() if n != "demo") < 12:
+        assert time.monotonic() < second_burst, "the second burst comes"
+        began = time.monotonic()
+        monitor.get("status", "all")
+        slowest = max(slowest, time.monotonic() - began)
+    assert slowest < 0.5
+    assert monitor.status("demo")["pid"] == pid
+
+
+# ---- too many, too few
+
+
+def test_ten_thousand_services(monitor):
+    monitor.script("demo/demo")
+    monitor.conf(svrs={f"service-{i:05}": {"cmd": f"demo/demo {i}", "autostart": False} for i in range(MANY)})
+    began = time.monotonic()
+    monitor.start()
+    up = time.monotonic() - began
+    began = time.monotonic()
+    text = monitor.get("status", "all").text
+    answer = time.monotonic() - began
+    assert text.count("\n") == MANY + 5 and "service-09999\n" in text
+    assert len(monitor.get("status", format="json").json()["services"]) == MANY
+    one = monitor.get("start", "service-05000")
+    assert one.text == "SUCCESS\n"
+    if not is_sanitized():
+        assert up < 5 and answer < 0.5, (up, answer)
+
+
+def test_three_hundred_started_stopped_and_found_again(monitor):
+    shutil.copy("/usr/bin/sleep", monitor.root / "demo")
+    monitor.conf(svrs={f"s{i:03}": f"demo {1000 + i}" for i in range(STARTED)})
+    monitor.start()
+    pids = monitor.wait_up(timeout=60)
+    assert len(set(pids)) == STARTED
+    monitor.restart(Monitor.kill)
+    assert monitor.wait_up() == pids
+    assert monitor.processes() == sorted(pids)
+    for pid in pids[::3]:
+        kill(pid)
+    wait_until(lambda: [s["restarts"] for s in monitor.statuses().values()] == [1, 0, 0] * (STARTED // 3))
+    monitor.wait_up()
+    reply = monitor.get("restart", "all")
+    assert reply.text == "SUCCESS\n"
+    assert len(monitor.processes()) == STARTED
+    assert monitor.get("stop", "all").text == "SUCCESS\n"
+    assert monitor.processes() == []
+
+
+@contextlib.contextmanager
+def limited(pid, what, number):
+    """The soft limit of that process is so low for a while."""
+    before = resource.prlimit(pid, what)
+    resource.prlimit(pid, what, (number, before[1]))
+    yield
+    resource.prlimit(pid, what, before)
+
+
+def cpu_s(pid):
+    with open(f"/proc/{pid}/stat", encoding="utf-8") as file:
+        words = file.read().rpartition(")")[2].split()
+    return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def test_fork_fails(monitor):
+    """No process more for this user: the others go on, and so does it as soon as there is room."""
+    monitor.script("demo/demo")
+    monitor.conf(svrs={"demo": "demo/demo 1", "other": "demo/demo 2"})
+    monitor.start(**give_away(monitor))
+    pid, other = monitor.wait_up()
+    with limited(monitor.pid, resource.RLIMIT_NPROC, 1):
+        kill(pid)
+        failed = monitor.wait_event(kind="spawn_fail")
+        assert failed["service"] == "demo" and failed["text"] == "fork: Resource temporarily unavailable"
+        assert monitor.wait_state("demo", "waiting")["last_exit"]["reason"] == (
+            "could not be started: fork: Resource temporarily unavailable")
+        began, used = time.monotonic(), cpu_s(monitor.pid)
+        wait_until(lambda: monitor.status("demo")["failures"] >= 12, what="the second burst")
+        assert cpu_s(monitor.pid) - used < 0.5 * (time.monotonic() - began), "it does not spin"
+        assert monitor.status("other")["pid"] == other
+    monitor.wait_state("demo")
+    assert monitor.status("other")["pid"] == other
+
+
+def test_no_descriptors(monitor):
+    """The same for descriptors: who is connected is still served, nothing spins, all is well afterwards."""
+    pid = with_demo(monitor, other="demo/demo 2")
+    other = monitor.wait_state("other")["pid"]
+    host, _, port = monitor.address.partition(":")
+    connected = http.client.HTTPConnection(host, int(port), timeout=20)
+
+    def ask(command, service):
+        connected.request("GET", f"/?command={command}&service={service}")
+        answer = connected.getresponse()
+        return answer.status, answer.read().decode()
+
+    assert ask("status", "all")[0] == 200
+    used = fds(monitor.pid)
+    free = next(fd for fd in range(len(used) + 1) if fd not in used)
+    with limited(monitor.pid, resource.RLIMIT_NOFILE, free):
+        kill(pid)
+        failed = monitor.wait_event(kind="spawn_fail")
+        assert failed["service"] == "demo" and "Too many open files" in failed["text"]
+        waiting = socket.create_connection((host, int(port)))
+        began, used = time.monotonic(), cpu_s(monitor.pid)
+        wait_until(lambda: len(monitor.events(kind="waiting")) == 2, what="the second burst")
+        assert cpu_s(monitor.pid) - used < 0.5 * (time.monotonic() - began), "it does not spin"
+        status, text = ask("status", "all")
+        assert status == 200 and f"other PID:{other}\n" in text and text.endswith("\ndemo\n\n")
+    monitor.wait_state("demo")
+    assert monitor.status("other")["pid"] == other
+    assert ask("restart", "demo") == (200, "SUCCESS\n")
+    waiting.close()
+    connected.close()
+
+
+def test_few_descriptors_from_the_start(monitor):
+    """As many services as there is room for; the others wait, and say why."""
+    monitor.script("demo/demo")
+    monitor.conf(svrs={f"s{i:02}": f"demo/demo {i}" for i in range(60)})
+    monitor.start(preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (50, 50)))
+    wait_until(lambda: {s["state"] for s in monitor.statuses().values()} == {"up", "waiting"})
+    found = monitor.statuses().values()
+    up = [s["pid"] for s in found if s["state"] == "up"]
+    assert 10 < len(up) < 50
+    assert {s["last_exit"]["reason"].rpartition(": ")[2] for s in found if s["state"] == "waiting"} == {
+        "Too many open files"}
+    assert all(is_alive(pid) for pid in up)
+    kill(up[0])
+    wait_until(lambda: not is_alive(up[0]) and stat(monitor.pid))
+    assert monitor.get("status", "all").status == 200
+
+
+@pytest.mark.skipif(is_sanitized(), reason="a sanitizer needs more address space than that")
+def test_no_memory(monitor):
+    pid = with_demo(monitor)
+    size = int(open(f"/proc/{monitor.pid}/statm", encoding="utf-8").read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+    with limited(monitor.pid, resource.RLIMIT_AS, size):
+        for command in ("status", "why", "history", "version", "help") * 5:
+            with contextlib.suppress(OSError):
+                monitor.get(command, None if command in ("version", "help") else "all", format="json")
+        kill(pid)
+        wait_until(lambda: not is_alive(pid))
+        assert monitor.alive
+    monitor.wait_new_pid("demo", pid)
