@@ -62,6 +62,17 @@ static struct conf *read_conf(void *arg, struct err *err)
     return conf;
 }
 
+/* Without a token the monitor runs as well; only nobody can show it. */
+static void read_token(struct app *app, const struct conf *conf)
+{
+    struct buf path = {0};
+    struct err err = {0};
+    buf_addf(&path, "%s/%s.token", conf->rundir, conf->env);
+    if (path.failed || !token_ensure(path.data, app->admin.token, &err))
+        clog_error("the token can't be had: %s", path.failed ? "out of memory" : err.text);
+    buf_fini(&path);
+}
+
 static bool relisten(void *arg, const struct conf *next, struct err *err)
 {
     struct app *app = arg;
@@ -127,6 +138,7 @@ static bool assemble(struct app *app, struct conf *conf, struct err *err)
     if (!app->mon)
         return false;
     app->admin = (struct admin){.mon = app->mon, .read_conf = read_conf, .relisten = relisten, .arg = app};
+    read_token(app, conf);
     app->http = http_new(&app->loop, &app->admin);
     return app->http ? relisten(app, conf, err) : err_nomem(err);
 }

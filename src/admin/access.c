@@ -1,20 +1,13 @@
 #include "access.h"
 
+#include "sockowner.h"
+#include "token.h"
+
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <string.h>
 #include <strings.h>
-
-static bool is_loopback(const struct sockaddr *peer)
-{
-    if (peer && peer->sa_family == AF_INET)
-        return ntohl(((const struct sockaddr_in *)(const void *)peer)->sin_addr.s_addr) >> 24 == 127;
-    if (peer && peer->sa_family == AF_INET6) {
-        const struct in6_addr *a = &((const struct sockaddr_in6 *)(const void *)peer)->sin6_addr;
-        return IN6_IS_ADDR_LOOPBACK(a) || (IN6_IS_ADDR_V4MAPPED(a) && a->s6_addr[12] == 127);
-    }
-    return false;
-}
+#include <unistd.h>
 
 /* A page of another site can make a browser send us requests; the browser then says so. */
 static bool is_cross_site(const struct access_request *req)
@@ -49,16 +42,42 @@ static bool is_own_host(const char *host)
            inet_pton(AF_INET6, name, &any) == 1;
 }
 
-bool access_may_change(enum conf_auth auth, const struct access_request *req, struct err *err)
+static bool shows_token(const char *token, const struct access_request *req)
 {
-    if (is_cross_site(req))
-        return err_set(err, "a page of another site may not change anything here");
-    if (auth == CONF_AUTH_OPEN)
-        return true;
-    if (!is_loopback(req->peer))
-        return err_set(err, "only clients on this host may change anything (auth: \"%s\")",
-                       auth == CONF_AUTH_LOCAL ? "local" : "token");
-    if (req->host && !is_own_host(req->host))
-        return err_set(err, "the host name \"%.64s\" is not one of this host; use its address or localhost", req->host);
-    return true;
+    static const char scheme[] = "Bearer ";
+    const char *given = req->authorization;
+    if (req->password)
+        return token_equal(token, req->password);
+    if (!given || strncasecmp(given, scheme, sizeof scheme - 1) != 0)
+        return false;
+    given += sizeof scheme - 1;
+    return token_equal(token, given + strspn(given, " "));
+}
+
+static bool is_own_socket(const struct access_request *req)
+{
+    uid_t uid;
+    return req->peer && req->local && sockowner_find(req->peer, req->local, &uid) && (uid == 0 || uid == geteuid());
+}
+
+enum access_verdict access_judge(enum conf_auth auth, const char *token, const struct access_request *req,
+                                 struct err *err)
+{
+    if (is_cross_site(req)) {
+        err_set(err, "a page of another site may not change anything here");
+        return ACCESS_FORBIDDEN;
+    }
+    if (auth == CONF_AUTH_OPEN || shows_token(token, req))
+        return ACCESS_GRANTED;
+    if (auth == CONF_AUTH_TOKEN || !is_own_socket(req)) {
+        err_set(err, auth == CONF_AUTH_TOKEN
+                         ? "the token is needed (auth: \"token\")"
+                         : "only root and the monitor's own user on this host may do that without showing the token");
+        return ACCESS_TOKEN_WANTED;
+    }
+    if (req->host && !is_own_host(req->host)) {
+        err_set(err, "the host name \"%.64s\" is not one of this host; use its address or localhost", req->host);
+        return ACCESS_FORBIDDEN;
+    }
+    return ACCESS_GRANTED;
 }

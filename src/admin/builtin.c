@@ -330,6 +330,7 @@ const struct command builtin_commands[] = {
     {.name = "status",
      .help = "which services are up, and which are not",
      .services = COMMAND_ANY_SERVICES,
+     .open = true,
      .run = run_status},
     {.name = "start",
      .help = "start services, and wait until they are up",
@@ -371,7 +372,8 @@ const struct command builtin_commands[] = {
     {.name = "version",
      .help = "the version of the running monitor",
      .services = COMMAND_NO_SERVICE,
+     .open = true,
      .run = run_version},
-    {.name = "help", .help = "this list", .services = COMMAND_NO_SERVICE, .run = run_help},
+    {.name = "help", .help = "this list", .services = COMMAND_NO_SERVICE, .open = true, .run = run_help},
     {.name = NULL},
 };

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #define BODY_MAX (1024 * 1024)
 #define NUL_INSIDE "a parameter with a NUL byte in it"
@@ -62,6 +63,8 @@ static enum MHD_Result queue_request(struct call *c)
         return MHD_NO;
     }
     add_headers(response, r->format, r->exit_code);
+    if (r->status == MHD_HTTP_UNAUTHORIZED) /* so that a browser asks for it */
+        MHD_add_response_header(response, "WWW-Authenticate", "Basic realm=\"fota_monitor: the token as password\"");
     return queue(c, (unsigned)r->status, response);
 }
 
@@ -187,20 +190,42 @@ static enum MHD_Result begin(struct call_shared *sh, struct MHD_Connection *conn
     return MHD_YES;
 }
 
-static bool may_go_on(struct call *c)
+static enum access_verdict judge(struct call *c, struct err *err)
 {
-    if (!c->request->command || !c->request->command->changes)
-        return true;
     struct MHD_Connection *k = c->connection;
-    struct err err = {0};
+    struct sockaddr_storage local = {0};
+    socklen_t size = sizeof local;
+    bool known = !getsockname(MHD_get_connection_info(k, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd,
+                              (struct sockaddr *)&local, &size);
+    char *password = NULL, *user = MHD_basic_auth_get_username_password(k, &password);
     struct access_request who = {.peer = MHD_get_connection_info(k, MHD_CONNECTION_INFO_CLIENT_ADDRESS)->client_addr,
+                                 .local = known ? (struct sockaddr *)&local : NULL,
                                  .host = MHD_lookup_connection_value(k, MHD_HEADER_KIND, "Host"),
                                  .origin = MHD_lookup_connection_value(k, MHD_HEADER_KIND, "Origin"),
-                                 .sec_fetch_site = MHD_lookup_connection_value(k, MHD_HEADER_KIND, "Sec-Fetch-Site")};
-    if (access_may_change(c->shared->admin->mon->conf->auth, &who, &err))
+                                 .sec_fetch_site = MHD_lookup_connection_value(k, MHD_HEADER_KIND, "Sec-Fetch-Site"),
+                                 .authorization = MHD_lookup_connection_value(k, MHD_HEADER_KIND, "Authorization"),
+                                 .password = password};
+    const struct admin *admin = c->shared->admin;
+    enum access_verdict verdict = access_judge(admin->mon->conf->auth, admin->token, &who, err);
+    MHD_free(user);
+    MHD_free(password);
+    return verdict;
+}
+
+static bool may_go_on(struct call *c)
+{
+    const struct command *command = c->request->command;
+    struct err err = {0};
+    if (!command || command->open)
         return true;
-    clog_warn("%s refused to %s: %s", c->request->command->name, c->request->who, err.text);
-    request_fail(c->request, 403, EXIT_REFUSED, "refused", "%s", err.text);
+    enum access_verdict verdict = judge(c, &err);
+    if (verdict == ACCESS_GRANTED)
+        return true;
+    clog_warn("%s refused to %s: %s", command->name, c->request->who, err.text);
+    if (verdict == ACCESS_TOKEN_WANTED)
+        request_fail(c->request, 401, EXIT_REFUSED, "unauthorized", "%s", err.text);
+    else
+        request_fail(c->request, 403, EXIT_REFUSED, "refused", "%s", err.text);
     return false;
 }
 
@@ -242,8 +267,10 @@ static enum MHD_Result receive(struct call *c, const char *data, size_t *size)
     if (!c->post && !c->too_large)
         c->post = MHD_create_post_processor(c->connection, 4096, on_form, c);
     /* A body that is no form is read and passed over. */
-    if (c->post && !c->too_large)
-        MHD_post_process(c->post, data, *size);
+    if (c->post && memchr(data, 0, *size)) /* libmicrohttpd would take it for the end of the form */
+        request_set_bad(c->request, NUL_INSIDE);
+    if (c->post && !c->too_large && !MHD_post_process(c->post, data, *size))
+        request_set_bad(c->request, "the form can't be read");
     *size = 0;
     return MHD_YES;
 }

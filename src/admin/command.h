@@ -6,6 +6,7 @@
 #include "base.h"
 #include "buf.h"
 #include "monitor.h"
+#include "token.h"
 
 struct request;
 struct admin;
@@ -26,7 +27,8 @@ struct command_arg {
 struct command {
     const char *name, *help;
     enum command_services services;
-    bool changes;                          /* false: it only reads, and everybody may use it */
+    bool changes;                          /* something; the others only read */
+    bool open;                             /* whoever reaches the port may use it */
     struct command_arg args[COMMAND_ARGS]; /* ended by a NULL name, beside service, format and timeout */
     /* Carries the request out: calls request_done now or later. */
     void (*run)(struct request *r);
@@ -97,7 +99,8 @@ struct admin {
     /* Listens as `next` says, beside or instead of now; false leaves all as it was. For reload. */
     bool (*relisten)(void *arg, const struct conf *next, struct err *err);
     void *arg;
-    uint64_t requests; /* how many were made */
+    char token[TOKEN_SIZE]; /* "": there is none, nobody can show it */
+    uint64_t requests;      /* how many were made */
 };
 
 /* The command of that name, or NULL; and the i-th in the order of help, NULL past the end. */

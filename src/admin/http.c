@@ -49,6 +49,7 @@ struct http {
     struct listener *listeners; /* in the order of bind; retired ones last */
     uv_prepare_t prepare;
     struct peer *peers;
+    bool left;        /* a connection has gone since the daemons were run */
     uv_timer_t sweep; /* runs while there are peers */
     int handles;
 };
@@ -90,9 +91,10 @@ static void on_timer(uv_timer_t *timer)
 static void on_prepare(uv_prepare_t *prepare)
 {
     struct http *h = CONTAINER_OF(prepare, struct http, prepare);
-    /* Resuming from outside its own callbacks does not reliably wake a daemon that we drive ourselves. */
-    if (h->calls.resumed) {
-        h->calls.resumed = false;
+    /* Resuming from outside its own callbacks does not reliably wake a daemon that we drive ourselves, and one that
+     * accepts no more for want of descriptors sees only when it is run that some are free again. */
+    while (h->calls.resumed || h->left) {
+        h->calls.resumed = h->left = false;
         for (struct listener *l = h->listeners; l; l = l->next)
             MHD_run(l->daemon);
     }
@@ -126,6 +128,7 @@ static void on_connection(void *arg, struct MHD_Connection *connection, void **c
 {
     struct http *h = arg;
     struct peer *p = *context;
+    h->left = h->left || what == MHD_CONNECTION_NOTIFY_CLOSED;
     if (what == MHD_CONNECTION_NOTIFY_STARTED) {
         p = calloc(1, sizeof *p);
         if (!p) /* the idle timeout is left */

@@ -216,7 +216,8 @@ static bool next_make(struct monitor *m, const struct conf *next, const struct r
     for (size_t i = 0; i < plan->nitems; i++)
         if (plan->items[i].kind == RECONF_REMOVED && !(n->own[n->nown++] = malloc(sizeof **n->own)))
             return err_nomem(err);
-    return timers_reserve(&m->world->timers, m->world->timers.count + m->nsvcs + next->nsvrs + 8) ? err_nomem(err) : true;
+    return timers_reserve(&m->world->timers, m->world->timers.count + m->nsvcs + next->nsvrs + 8) ? err_nomem(err)
+                                                                                                  : true;
 }
 
 /* The service takes its configuration along and goes when it is down. */

@@ -361,18 +361,20 @@ static void spawn_failed(struct service *s, const char *why)
 {
     struct event e = {.kind = EVENT_SPAWN_FAIL, .cause = s->spawn_cause};
     event_text(&e, "%s", why);
+    struct buf b = {0};
+    buf_addf(&b, "could not be started: %s", why);
     struct service_exit *x = &s->last_exit;
+    bool again = s->failures && x->reason && !strcmp(x->reason, buf_str(&b));
     exit_fini(x);
     *x = (struct service_exit){.valid = true,
                                .how = {.code = -1, .cpu_ms = -1, .max_rss_kib = -1},
                                .wall_ms = world_of(s)->ops->wall_ms(world_of(s))};
-    struct buf b = {0};
-    buf_addf(&b, "could not be started: %s", why);
     x->reason = buf_take(&b);
     count_failure(s, 0);
     e.count = s->failures;
     uint64_t seq = monitor_emit(s->mon, s, &e);
-    clog_error("service[%s] could not be started: %s", s->conf->name, why);
+    if (!again)
+        clog_error("service[%s] could not be started: %s", s->conf->name, why);
     tell_failed(s);
     s->unsure = true;
     step(s, EV_END, seq);

@@ -6,8 +6,13 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <unistd.h>
 #include <uv.h>
+
+/* So many descriptors are left for the admin port, for looking at /proc and for what a reload opens: services, which
+ * cost one each, don't get them. */
+#define SPARE_DESCRIPTORS 24
 
 /* Ends are taken in batches: no more than this many before the loop turns to other things. */
 #define ENDS_PER_TURN 64
@@ -49,11 +54,22 @@ static int64_t wall_ms(struct world *w)
     return clock_wall_ms();
 }
 
+/* The lowest free number tells how many are taken. */
+static bool is_spare(int fd)
+{
+    struct rlimit limit;
+    return !getrlimit(RLIMIT_NOFILE, &limit) && (rlim_t)fd + SPARE_DESCRIPTORS >= limit.rlim_cur;
+}
+
 static int spawn(struct world *w, struct proc_spec *spec, const char *log_path, struct proc *out,
                  struct proc_fault *fault)
 {
     (void)w;
     int fd = console_open(log_path);
+    if (fd >= 0 && is_spare(fd)) {
+        close(fd);
+        fd = -EMFILE;
+    }
     if (fd < 0) {
         *out = (struct proc){.pidfd = -1};
         *fault = (struct proc_fault){.stage = PROC_STAGE_LOG, .error = -fd};

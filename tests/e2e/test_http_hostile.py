@@ -12,7 +12,7 @@ import threading
 import time
 
 import pytest
-from harness import fds, is_alive, status_of, wait_until
+from harness import fds, is_alive, is_sanitized, status_of, wait_until
 
 DEAF = "trap '' TERM; while :; do sleep 1000; done"
 SERVICES = {"alpha": "run alpha", "beta": "run beta", "spare": {"cmd": "run spare", "autostart": False}}
@@ -38,7 +38,7 @@ def read_all(sock):
 def talk(monitor, data):
     """Sends it and nothing more; the answer up to the end of the connection, for which the monitor has to see."""
     with connect(monitor) as sock:
-        with contextlib.suppress(ConnectionError):
+        with contextlib.suppress(OSError):
             sock.sendall(data)
             sock.shutdown(socket.SHUT_WR)
         return read_all(sock)
@@ -78,9 +78,9 @@ def fixture_target(monitor):
     assert monitor.http("/healthz").text == "ok\n"
     assert time.monotonic() - asked < 2
     assert {name: (s["pid"], s["state"], s["restarts"]) for name, s in monitor.statuses().items()} == before
-    wait_until(lambda: len(fds(monitor.pid)) == open_before,
+    wait_until(lambda: len(fds(monitor.pid)) <= open_before,
                what=lambda: f"it has {open_before} descriptors again: {sorted(fds(monitor.pid).values())}")
-    assert int(status_of(monitor.pid)["VmRSS"].split()[0]) < (600_000 if "asan" in monitor.stderr() else 100_000)
+    assert int(status_of(monitor.pid)["VmRSS"].split()[0]) < (600_000 if is_sanitized() else 100_000)
 
 
 NOISE = {
@@ -162,7 +162,7 @@ def test_requests_with_a_few_wrong_bytes(target):
 
 
 def test_half_requests_wait_and_hold_up_nobody(target):
-    whole = GET % b"version"
+    whole = b"GET /?command=version HTTP/1.1\r\nConnection: close\r\nHost: 127.0.0.1\r\n\r\n"
     cuts = [(connect(target), cut) for cut in range(1, len(whole), 3)]
     for sock, cut in cuts:
         sock.sendall(whole[:cut])
@@ -170,16 +170,14 @@ def test_half_requests_wait_and_hold_up_nobody(target):
         assert target.get("status").status == 200
     for sock, cut in cuts:
         sock.sendall(whole[cut:])
-        sock.shutdown(socket.SHUT_WR)
         assert codes(read_all(sock)) == [200]
         sock.close()
 
 
 def test_a_request_that_comes_byte_by_byte(target):
     with connect(target) as sock:
-        for byte in GET % b"version":
+        for byte in b"GET /?command=version HTTP/1.1\r\nConnection: close\r\nHost: 127.0.0.1\r\n\r\n":
             sock.sendall(bytes([byte]))
-        sock.shutdown(socket.SHUT_WR)
         assert codes(read_all(sock)) == [200]
 
 
@@ -191,16 +189,16 @@ def test_a_request_that_comes_byte_by_byte(target):
 ], ids=lambda value: value if isinstance(value, str) else "")
 def test_huge_headers_are_refused(target, name, head):
     answer = talk(target, b"GET /?command=stop&service=alpha HTTP/1.1\r\nHost: 127.0.0.1\r\n" + head + b"\r\n")
-    assert codes(answer) in ([431], [413], []), name
+    assert set(codes(answer)) <= {431, 413}, name
 
 
 def test_headers_as_large_as_browsers_send_them_are_fine(target):
-    head = b"Cookie: " + b"a=b; " * 1600 + b"\r\n" + b"".join(b"X-%d: y\r\n" % i for i in range(100))
+    head = b"Cookie: " + (b"a=" + b"b" * 150 + b"; ") * 50 + b"\r\n" + b"".join(b"X-%d: y\r\n" % i for i in range(100))
     assert codes(talk(target, b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n" + head + b"\r\n")) == [200]
 
 
 def test_a_huge_query_is_refused_and_a_large_one_is_not(target):
-    assert codes(talk(target, GET % (b"stop&service=alpha," + b"x" * 1_000_000))) in ([414], [431], [])
+    assert codes(talk(target, GET % (b"stop&service=alpha," + b"x" * 1_000_000))) in ([414], [])
     answer = talk(target, GET % (b"status&service=" + b"alpha,beta," * 1800))
     assert codes(answer) == [200] and b"alpha PID:" in answer
     answer = talk(target, GET % (b"stop&service=alpha," + b"x" * 20_000))
@@ -209,7 +207,7 @@ def test_a_huge_query_is_refused_and_a_large_one_is_not(target):
 
 def test_a_query_of_thousands_of_parameters(target):
     answer = talk(target, GET % (b"stop&service=alpha" + b"&a=b" * 5_000))
-    assert codes(answer) in ([400], [414], [431])
+    assert set(codes(answer)) <= {400, 414, 431}
 
 
 def test_a_nul_byte_in_a_form_makes_the_whole_form_wrong(target):

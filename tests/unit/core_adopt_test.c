@@ -236,6 +236,42 @@ static void rests_that_left_the_group_go_before_a_start(void **state)
     assert_int_equal(count_events("a", EVENT_CLEANUP), 2);
 }
 
+static void rests_of_an_adopted_service_go_before_its_restart(void **state)
+{
+    (void)state;
+    /* It is no child of ours: its group can't be killed in the moment it is collected. */
+    struct world_sim_behaviour b = {.children = 2};
+    struct procfs_entry e = {.cmdline = "/srv/a/a --serve", .marker = FIXTURE_PREFIX "a", .uid = geteuid()};
+    pid_t pid = world_sim_add(fx.w, &e, &b);
+    fixture_begin(fixture_conf("a"));
+    run(1000);
+    assert_int_equal(get("a")->proc.pid, pid);
+    assert_int_equal(world_sim_count(fx.w, "a", false), 3);
+    world_sim_exit(fx.w, pid, 1);
+    await("a", STATE_UP, 1000);
+    assert_int_equal(world_sim_count(fx.w, "a", false), 1);
+    assert_int_equal(count_events("a", EVENT_CLEANUP), 2);
+}
+
+static void a_look_that_began_too_early_does_not_count(void **state)
+{
+    (void)state;
+    struct conf *c = fixture_conf("a", "b");
+    c->svrs[0].autostart = c->svrs[1].autostart = false;
+    fixture_begin(c);
+    run(1000);
+    world_sim_set_scan_ms(fx.w, 100);
+    service_start(get("b"), command("start")); /* a look begins */
+    run(10);
+    pid_t pid = by_hand("/srv/a/a --serve");
+    run(10);
+    service_start(get("a"), command("start")); /* and has passed by already */
+    await("a", STATE_UP, 1000);
+    assert_int_equal(get("a")->proc.pid, pid);
+    await("b", STATE_UP, 1000);
+    assert_int_equal(world_sim_spawns(fx.w), 1);
+}
+
 static void one_that_makes_a_daemon_of_itself_is_followed(void **state)
 {
     (void)state;
@@ -489,6 +525,8 @@ int main(void)
         FIXTURE_TEST(strangers_are_left_alone),
         FIXTURE_TEST(rests_go_before_the_first_start),
         FIXTURE_TEST(rests_that_left_the_group_go_before_a_start),
+        FIXTURE_TEST(rests_of_an_adopted_service_go_before_its_restart),
+        FIXTURE_TEST(a_look_that_began_too_early_does_not_count),
         FIXTURE_TEST(one_that_makes_a_daemon_of_itself_is_followed),
         FIXTURE_TEST(one_with_a_title_of_its_own_is_taken_over),
         FIXTURE_TEST(a_rest_that_will_not_die_does_not_block_the_start),
