@@ -20,7 +20,8 @@ static uint64_t asked(struct request *r, struct service *s)
 
 static void log_command(const struct request *r)
 {
-    clog_info("%s %s asked for by %s", r->command->name, r->service_text ? r->service_text : "", r->who);
+    const char *names = r->service_text;
+    clog_info("%s%s%s asked for by %s", r->command->name, names ? " " : "", names ? names : "", r->who);
 }
 
 static void run_status(struct request *r)

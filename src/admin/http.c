@@ -189,6 +189,14 @@ static bool start_daemon(struct listener *l)
     return l->daemon != NULL;
 }
 
+static bool has_port(const struct http *h, int port)
+{
+    for (const struct listener *l = h->listeners; l; l = l->next)
+        if (!l->retired && port && l->port == port)
+            return true;
+    return false;
+}
+
 static struct listener *listener_new(struct http *h, const char *address, int port, int *actual, struct err *err)
 {
     struct listener *l = calloc(1, sizeof *l);
@@ -198,7 +206,7 @@ static struct listener *listener_new(struct http *h, const char *address, int po
     }
     *l = (struct listener){.http = h, .port = port, .handles = 2};
     snprintf(l->address, sizeof l->address, "%.*s", HOST_ADDRESS_SIZE - 1, address);
-    l->fd = host_listen(address, port ? port : *actual, actual, err);
+    l->fd = host_listen(address, port ? port : *actual, has_port(h, port), actual, err);
     if (l->fd < 0 || !start_daemon(l)) {
         if (l->fd >= 0) {
             err_set(err, "port %d on %s: the HTTP server does not start: %s", *actual, address, strerror(errno));
@@ -249,7 +257,6 @@ static void retire(struct listener *l)
     l->retired = true;
 }
 
-/* Opens what is not open yet; `fresh` are the ones opened now. */
 static bool open_missing(struct http *h, const struct conf *conf, char addresses[][HOST_ADDRESS_SIZE], size_t n,
                          struct listener **kept, struct listener **fresh, struct err *err)
 {
@@ -262,6 +269,27 @@ static bool open_missing(struct http *h, const struct conf *conf, char addresses
     return true;
 }
 
+/* Opens what is not open yet; `fresh` are the ones opened now. What is open may stand in the way of what is not
+ * ("0.0.0.0" after "127.0.0.1"), so that they share the port until all is open. */
+static bool open_beside(struct http *h, const struct conf *conf, char addresses[][HOST_ADDRESS_SIZE], size_t n,
+                        struct listener **kept, struct listener **fresh, struct err *err)
+{
+    for (struct listener *l = h->listeners; l; l = l->next)
+        if (!l->retired)
+            host_share(l->fd, true);
+    bool ok = open_missing(h, conf, addresses, n, kept, fresh, err);
+    for (struct listener *l = h->listeners; l; l = l->next)
+        if (!l->retired)
+            host_share(l->fd, false);
+    for (size_t i = 0; i < n; i++) {
+        if (fresh[i] && ok)
+            host_share(fresh[i]->fd, false);
+        else if (fresh[i])
+            listener_stop(h, fresh[i]);
+    }
+    return ok;
+}
+
 bool http_listen(struct http *h, const struct conf *conf, struct err *err)
 {
     char addresses[ADDRESSES_MAX][HOST_ADDRESS_SIZE];
@@ -269,12 +297,8 @@ bool http_listen(struct http *h, const struct conf *conf, struct err *err)
     size_t n = wanted_addresses(conf, addresses);
     if (n == 0)
         return err_set(err, "bind: there is no address to listen on (\"inner\" needs a private IPv4 address)");
-    if (!open_missing(h, conf, addresses, n, kept, fresh, err)) {
-        for (size_t i = 0; i < n; i++)
-            if (fresh[i])
-                listener_stop(h, fresh[i]);
+    if (!open_beside(h, conf, addresses, n, kept, fresh, err))
         return false;
-    }
     for (struct listener *l = h->listeners; l; l = l->next) {
         bool wanted = l->retired;
         for (size_t i = 0; i < n; i++)

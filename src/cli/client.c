@@ -15,7 +15,8 @@
 struct exchange {
     const struct curl *api;
     CURL *easy;
-    FILE *out; /* decided when the answer begins */
+    FILE *out;       /* decided when the answer begins */
+    int write_error; /* errno, when it could not be written */
     int exit_code;
 };
 
@@ -46,7 +47,9 @@ static size_t on_body(char *data, size_t size, size_t count, void *arg)
         int code = x->exit_code >= 0 ? x->exit_code : exit_of_status(status);
         x->out = status >= 400 && code != 1 ? stderr : stdout;
     }
-    return fwrite(data, size, count, x->out) * size;
+    size_t written = fwrite(data, size, count, x->out);
+    x->write_error = written < count ? errno : 0;
+    return written * size;
 }
 
 static void add_field(struct exchange *x, struct buf *b, const char *key, size_t key_len, const char *value)
@@ -129,9 +132,12 @@ static int perform(struct exchange *x, const struct client_target *t, const char
     x->api->easy_setopt(x->easy, CURLOPT_WRITEFUNCTION, on_body);
     x->api->easy_setopt(x->easy, CURLOPT_WRITEDATA, x);
     CURLcode r = x->api->easy_perform(x->easy);
-    fflush(stdout);
-    if (r == CURLE_WRITE_ERROR)
-        return CLIENT_COMMAND; /* our own stdout is gone */
+    if (fflush(stdout) && !x->write_error)
+        x->write_error = errno;
+    if (x->write_error) {
+        fprintf(stderr, "Error: the answer can't be written: %s\n", strerror(x->write_error));
+        return CLIENT_COMMAND;
+    }
     if (r != CURLE_OK)
         return fail(t, why[0] ? why : x->api->easy_strerror(r));
     long status = 0;

@@ -32,7 +32,7 @@ enum event_kind {
     EVENT_KINDS,
 };
 
-#define EVENT_TEXT_SIZE 120
+#define EVENT_TEXT_SIZE 400 /* room for a path and, behind it, what is wrong with it */
 
 struct event {
     uint64_t seq;   /* from 1; given by event_emit */

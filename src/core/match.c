@@ -58,6 +58,7 @@ struct run {
     size_t nlooks;
     struct index *index;
     size_t nindex;
+    match_script_fn *script_fits;
     struct match *out;
     int *same; /* one per entry: index of the look whose command line and user it has, or -1 */
 };
@@ -146,6 +147,9 @@ static int look_of_cmdline(const struct run *r, const struct procfs_entry *e, in
         char *path = look < 0 ? absolute(e, arg) : NULL;
         if (path)
             look = try_first(r, e, path, rest, want);
+        /* Behind another word the path is only an argument, unless that word is the script's interpreter. */
+        if (skip > 0 && look >= 0 && path && !r->script_fits(path, e->exe))
+            look = -1;
         free(path);
         arg = rest;
     }
@@ -223,9 +227,9 @@ static int make_index(struct run *r)
 }
 
 int match_run(const struct procfs_table *table, const struct match_look *looks, size_t nlooks, const char *prefix,
-              pid_t self, struct match *out)
+              pid_t self, match_script_fn *script_fits, struct match *out)
 {
-    struct run r = {.table = table, .looks = looks, .nlooks = nlooks, .out = out};
+    struct run r = {.table = table, .looks = looks, .nlooks = nlooks, .script_fits = script_fits, .out = out};
     *out = (struct match){calloc(nlooks + 1, sizeof *out->found), calloc(table->count + 1, sizeof *out->owner)};
     r.same = calloc(table->count + 1, sizeof *r.same);
     if (!out->found || !out->owner || !r.same || make_index(&r)) {

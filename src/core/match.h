@@ -40,10 +40,13 @@ struct match {
     int *owner;                /* one per table entry: index of the look whose marker it carries, or -1 */
 };
 
+/* Does an executable interpret a script? As shebang_fits. */
+typedef bool match_script_fn(const char *script, const char *exe);
+
 /* Compares. `looks` sorted by name; `prefix` is the marker up to the service's name
- * ("HOME:ENV/"). Entries of `self` (the monitor) never match. 0 or -ENOMEM. */
+ * ("HOME:ENV/"). The entry of `self` (the monitor) never matches. 0 or -ENOMEM. */
 int match_run(const struct procfs_table *table, const struct match_look *looks, size_t nlooks, const char *prefix,
-              pid_t self, struct match *out);
+              pid_t self, match_script_fn *script_fits, struct match *out);
 void match_fini(struct match *m);
 
 #endif

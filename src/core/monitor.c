@@ -193,9 +193,26 @@ static void free_removed(struct timer *t)
         }
         *p = s->next_queued;
         s->next_queued = NULL;
+        struct service *heir = monitor_find(m, s->conf->name);
+        if (heir && heir->blocked && !s->blocked) {
+            heir->blocked = false;
+            monitor_survey(m);
+        }
         service_fini(s);
         free(s);
     }
+}
+
+static void on_settle(struct timer *t)
+{
+    monitor_survey(CONTAINER_OF(t, struct monitor, settle));
+}
+
+/* One look for all that are started in a while, however many. */
+void monitor_started(struct monitor *m)
+{
+    if (!m->settle.place)
+        world_timer_set(m->world, &m->settle, MONITOR_SETTLE_MS);
 }
 
 /* Not at once: it is called from inside a step of that very service. */
@@ -272,7 +289,8 @@ struct monitor *monitor_new(struct world *world, struct conf *conf, struct err *
                           .probe.fire = on_probe,
                           .audit.fire = on_audit,
                           .slice.fire = on_slice,
-                          .reap.fire = free_removed};
+                          .reap.fire = free_removed,
+                          .settle.fire = on_settle};
     m->start_ms = now_ms(m);
     m->start_wall_ms = world->ops->wall_ms(world);
     m->marker_prefix = launch_marker(conf, "");
@@ -296,7 +314,7 @@ void monitor_start(struct monitor *m)
 void monitor_free(struct monitor *m)
 {
     m->world->ops->unscan(m->world, m);
-    struct timer *own[] = {&m->probe, &m->audit, &m->slice, &m->reap};
+    struct timer *own[] = {&m->probe, &m->audit, &m->slice, &m->reap, &m->settle};
     for (size_t i = 0; i < m->nsvcs; i++) {
         service_fini(m->svcs[i]);
         free(m->svcs[i]);

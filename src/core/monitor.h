@@ -11,6 +11,8 @@
 
 #define MONITOR_PROBE_MS 300
 #define MONITOR_AUDIT_MS 60000
+/* So long after a start it is looked whether something has left the process group. */
+#define MONITOR_SETTLE_MS 2000
 /* No longer than this are services started before the loop turns to other things. */
 #define MONITOR_SLICE_MS 4
 
@@ -35,7 +37,7 @@ struct monitor {
     uint64_t generation; /* counts every change of what a plain status shows */
     int64_t start_ms, start_wall_ms;
 
-    struct timer probe, audit, slice, reap;
+    struct timer probe, audit, slice, reap, settle;
     struct service *queue_head, *queue_tail; /* starts waiting for their turn */
     int64_t slice_start_ms;
     bool surveying, survey_again, audit_due;
@@ -78,6 +80,8 @@ void monitor_unqueue(struct monitor *m, struct service *s);
 void monitor_seek(struct monitor *m, struct service *s);
 /* Looks at the process table soon, for all services that are `fresh` or `seeking`. */
 void monitor_survey(struct monitor *m);
+/* For service.c: a service was started. */
+void monitor_started(struct monitor *m);
 /* For service.c: a removed service is down now. */
 void monitor_reap_removed(struct monitor *m);
 

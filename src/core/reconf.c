@@ -103,15 +103,18 @@ int reconf_plan(const struct monitor *m, const struct conf *next, struct reconf 
     while (i < old->nsvrs || k < next->nsvrs) {
         const struct conf_service *a = i < old->nsvrs ? &old->svrs[i] : NULL;
         const struct conf_service *b = k < next->nsvrs ? &next->svrs[k] : NULL;
-        int c = !a ? 1 : !b ? -1 : strcmp(a->name, b->name);
-        if (c < 0)
+        int c = a && b ? strcmp(a->name, b->name) : 0;
+        if (a && (!b || c < 0)) {
             add_item(out, RECONF_REMOVED, a->name, 0, false);
-        else if (c > 0)
+            i++;
+        } else if (b && (!a || c > 0)) {
             add_item(out, RECONF_ADDED, b->name, 0, false);
-        else
+            k++;
+        } else if (a && b) {
             compare(m, next, a, b, out);
-        i += c <= 0;
-        k += c >= 0;
+            i++;
+            k++;
+        }
     }
     return 0;
 }
@@ -272,6 +275,12 @@ bool reconf_apply(struct monitor *m, struct conf *next, struct reconf *plan, uin
                          plan->items[i].kind == RECONF_ADDED ? "added to" : "changed in");
         if (s && plan->items[i].restart)
             service_restart(s, cause);
+    }
+    /* One that comes back while the old one is still stopping begins when that is gone. */
+    for (const struct service *leaving = m->removed; leaving; leaving = leaving->next_queued) {
+        struct service *s = leaving->proc.pid ? monitor_find(m, leaving->conf->name) : NULL;
+        if (s && !s->proc.pid)
+            s->blocked = true;
     }
     m->generation++;
     monitor_survey(m); /* the added ones are fresh: taken over if they run, else started */

@@ -339,8 +339,9 @@ static void on_ended(struct world_watch *watch)
     if (!s->proc.pid || !w->ops->reap(w, &s->proc, !keep_group, &how))
         return;
     record_exit(s, &how, requested);
-    /* No child of ours: its group could not be cleaned up in one go. Died young: it may have met a rest of itself. */
-    s->unsure = s->unsure || !s->proc.child || graceful || (!requested && s->state == STATE_STARTING);
+    /* No child of ours, or some of it left the group: killing the group was not all. Died young: it may have met a
+     * rest of itself. */
+    s->unsure = s->unsure || s->escapes || !s->proc.child || graceful || (!requested && s->state == STATE_STARTING);
     w->ops->release(w, &s->proc);
     s->watched = s->adopted = false;
     s->mon->generation++;
@@ -386,8 +387,9 @@ static void started(struct service *s)
     s->start_ms = now_ms(s);
     s->since_ms = s->start_ms;
     s->adopted = false;
-    s->unsure = false;
+    s->unsure = s->escapes = false;
     s->watched = w->ops->watch(w, &s->proc, &s->watch) == 0;
+    monitor_started(s->mon);
     s->mon->generation++;
     struct event e = {.kind = EVENT_STARTING, .cause = s->spawn_cause, .pid = s->proc.pid};
     s->state_seq = monitor_emit(s->mon, s, &e);

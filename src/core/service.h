@@ -65,11 +65,13 @@ struct service {
     bool adopted;                  /* the process was found running */
     bool graceful;                 /* a graceful restart is under way */
     bool unsure;                   /* something of it may be running that we don't hold: look before the next start */
+    bool escapes;                  /* a process of it was seen that has left its group */
     bool seeking;                  /* a start waits for such a look */
     uint64_t seek_scan;            /* the first look that began after it was asked for */
     int sweeps;                    /* looks in a row that found something to clean up */
     bool queued;                   /* a start waits for its turn */
     bool fresh;                    /* not yet looked for at all */
+    bool blocked;                  /* another one of this name was removed and is not gone yet */
     bool held;                     /* told to stop while fresh: if it is found running it is stopped */
     struct conf_service *own_conf; /* set when it is gone from the configuration: then freed once it is down */
     struct service *next_queued;

@@ -32,6 +32,12 @@ static void go_ahead(struct monitor *m, struct service *s)
         service_stop(s, s->spawn_cause); /* now it is known that there is nothing to stop */
 }
 
+/* What led to looking at it: who wants it started, how it got into its state, or that the monitor has just begun. */
+static uint64_t cause_of(const struct monitor *m, const struct service *s)
+{
+    return s->seeking ? s->spawn_cause : s->state_seq ? s->state_seq : m->start_seq;
+}
+
 /* Kills one process left behind by a former instance. A look at its identity comes
  * first: the table is some milliseconds old. */
 static bool kill_left(struct monitor *m, struct service *s, const struct procfs_entry *e)
@@ -44,7 +50,7 @@ static bool kill_left(struct monitor *m, struct service *s, const struct procfs_
     w->ops->release(w, &p);
     if (!killed)
         return false;
-    struct event ev = {.kind = EVENT_CLEANUP, .cause = s->state_seq, .pid = e->pid, .signal = SIGKILL};
+    struct event ev = {.kind = EVENT_CLEANUP, .cause = cause_of(m, s), .pid = e->pid, .signal = SIGKILL};
     event_text(&ev, "left behind by an earlier instance: %s", e->cmdline ? e->cmdline : "?");
     monitor_emit(m, s, &ev);
     clog_warn("service[%s]: killed pid %d (%s), left behind by an earlier instance", s->conf->name, e->pid,
@@ -68,7 +74,8 @@ static void report_copy(struct judgement *j, struct service *s, const struct pro
     if (!e || e->pid == s->proc.pid || e->pid == s->reported_pid)
         return;
     s->reported_pid = e->pid;
-    monitor_note(j->m, s, EVENT_AUDIT, s->state_seq, "a second copy of it runs as pid %d; it is left alone", e->pid);
+    monitor_note(j->m, s, EVENT_AUDIT, cause_of(j->m, s), "a second copy of it runs as pid %d; it is left alone",
+                 e->pid);
     clog_error("service[%s]: a second copy runs as pid %d (the service is pid %d); it is left alone", s->conf->name,
                e->pid, s->proc.pid);
 }
@@ -120,7 +127,7 @@ static void check(struct judgement *j, size_t index, const bool *has_rest)
     if (f->same || !has_rest[index] || s->reported_pid == -1)
         return;
     s->reported_pid = -1;
-    monitor_note(j->m, s, EVENT_AUDIT, s->state_seq, "processes it started are still running, though it is %s",
+    monitor_note(j->m, s, EVENT_AUDIT, cause_of(j->m, s), "processes it started are still running, though it is %s",
                  machine_state_name(s->state));
     clog_warn("service[%s] is %s, but processes it started are still running", s->conf->name,
               machine_state_name(s->state));
@@ -128,7 +135,7 @@ static void check(struct judgement *j, size_t index, const bool *has_rest)
 
 static bool wants_look(const struct monitor *m, const struct service *s)
 {
-    return !s->proc.pid && (s->seeking || s->fresh) && s->seek_scan <= m->scans;
+    return !s->proc.pid && !s->blocked && (s->seeking || s->fresh) && s->seek_scan <= m->scans;
 }
 
 void survey_skip(struct monitor *m)
@@ -145,21 +152,29 @@ void survey_judge(struct monitor *m, const struct procfs_table *table, bool audi
     bool *has_rest = calloc(m->nsvcs + 1, sizeof *has_rest);
     if (table->error)
         clog_error("/proc can't be read: %s; services that run already may not be recognised", strerror(-table->error));
+    if (m->nlooks != m->nsvcs)
+        monitor_index(m); /* there was no memory for it when the set changed */
     if (!has_rest || m->nlooks != m->nsvcs ||
-        match_run(table, m->looks, m->nsvcs, m->marker_prefix, getpid(), &j.match)) {
+        match_run(table, m->looks, m->nsvcs, m->marker_prefix, getpid(), m->world->ops->script_fits, &j.match)) {
         clog_error("out of memory while looking for running services");
         free(has_rest);
         survey_skip(m);
         return;
     }
-    for (size_t i = 0; i < table->count; i++)
-        if (j.match.owner[i] >= 0)
-            has_rest[j.match.owner[i]] = true;
+    for (size_t i = 0; i < table->count; i++) {
+        int owner = j.match.owner[i];
+        if (owner < 0)
+            continue;
+        has_rest[owner] = true;
+        /* A child that left the group is not ended with it: look for it before the next start. */
+        if (m->svcs[owner]->proc.pid && table->entries[i].stat.pgrp != m->svcs[owner]->proc.pid)
+            m->svcs[owner]->escapes = true;
+    }
     bool again = false;
     for (size_t i = 0; i < m->nsvcs; i++) {
         if (wants_look(m, m->svcs[i]))
             again = settle(&j, i, has_rest) || again;
-        else if (audit)
+        else if (audit && !m->svcs[i]->blocked)
             check(&j, i, has_rest);
     }
     m->surveyed = true;

@@ -53,17 +53,25 @@ static socklen_t parse(const char *text, int port, union address *out)
     return 0;
 }
 
-static bool bind_and_listen(int fd, const union address *a, socklen_t len)
+void host_share(int fd, bool on)
+{
+    int value = on;
+    setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &value, sizeof value);
+}
+
+static bool bind_and_listen(int fd, const union address *a, socklen_t len, bool shared)
 {
     int on = 1;
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    if (shared)
+        host_share(fd, true);
     /* "::" beside "0.0.0.0" must not be the same port twice. */
     if (a->any.sa_family == AF_INET6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on))
         return false;
     return !bind(fd, &a->any, len) && !listen(fd, SOMAXCONN);
 }
 
-int host_listen(const char *address, int port, int *actual, struct err *err)
+int host_listen(const char *address, int port, bool shared, int *actual, struct err *err)
 {
     union address a;
     socklen_t len = parse(address, port, &a);
@@ -72,7 +80,7 @@ int host_listen(const char *address, int port, int *actual, struct err *err)
         return -1;
     }
     int fd = socket(a.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0 || !bind_and_listen(fd, &a, len)) {
+    if (fd < 0 || !bind_and_listen(fd, &a, len, shared)) {
         err_set(err, "port %d on %s: %s", port, address, strerror(errno));
         if (fd >= 0)
             close(fd);

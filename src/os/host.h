@@ -13,7 +13,12 @@ bool host_private_address(char out[HOST_ADDRESS_SIZE]);
 
 /* A listening TCP socket on address (an IPv4 or IPv6 literal) and port (0: the system
  * chooses), non-blocking. Returns the descriptor, for the caller to close, or -1 with a
- * message. *actual (may be NULL) is set to the port. */
-int host_listen(const char *address, int port, int *actual, struct err *err);
+ * message. *actual (may be NULL) is set to the port. `shared`: beside sockets of this
+ * process that host_share was called for. */
+int host_listen(const char *address, int port, bool shared, int *actual, struct err *err);
+
+/* While it is on, another shared socket may listen on the same port: "0.0.0.0" before
+ * "127.0.0.1" is closed, say. */
+void host_share(int fd, bool on);
 
 #endif

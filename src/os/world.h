@@ -46,6 +46,9 @@ struct world_ops {
     /* Forgets the scans asked for with this arg: it is about to go, their fn is not called any more. */
     void (*unscan)(struct world *w, const void *arg);
 
+    /* See shebang_fits. */
+    bool (*script_fits)(const char *script, const char *exe);
+
     /* See console_tail. */
     char *(*tail)(struct world *w, const char *log_path, int lines, size_t bytes);
 };

@@ -2,6 +2,7 @@
 
 #include "clock.h"
 #include "console.h"
+#include "shebang.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -195,6 +196,7 @@ static const struct world_ops ops = {
     .release = release,
     .scan = scan,
     .unscan = unscan,
+    .script_fits = shebang_fits,
     .tail = tail,
 };
 

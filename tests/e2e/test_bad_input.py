@@ -389,7 +389,7 @@ def test_no_descriptors(monitor):
         kill(pid)
         failed = monitor.wait_event(kind="spawn_fail")
         assert failed["service"] == "demo" and "Too many open files" in failed["text"]
-        waiting = socket.create_connection((host, int(port)))
+        waiting = socket.create_connection((host, int(port)))  # and is not let in for now
         began, used = time.monotonic(), cpu_s(monitor.pid)
         wait_until(lambda: len(monitor.events(kind="waiting")) == 2, what="the second burst")
         assert cpu_s(monitor.pid) - used < 0.5 * (time.monotonic() - began), "it does not spin"

@@ -205,7 +205,7 @@ static void text_is_cut_at_a_character(void **state)
     static const char *const chars[] = {"x", "ü", "€", "\xf0\x9f\x8e\x89"};
     for (size_t c = 0; c < ARRAY_LEN(chars); c++)
         for (size_t before = EVENT_TEXT_SIZE - 10; before < EVENT_TEXT_SIZE + 5; before++) {
-            char text[400];
+            char text[EVENT_TEXT_SIZE + 100];
             memset(text, 'a', before);
             text[before] = 0;
             for (int i = 0; i < 20; i++)

@@ -74,6 +74,13 @@ static pid_t add(const struct procfs_entry *e)
 #define ADD(...) add(&(struct procfs_entry){__VA_ARGS__})
 
 /* Takes the configuration over and looks for its services. */
+/* Editors are told from interpreters by their names here; the real thing reads the script's first line. */
+static bool script_fits(const char *script, const char *exe)
+{
+    (void)script;
+    return !exe || !strstr(exe, "vim");
+}
+
 static void look_for(struct conf *c)
 {
     conf = c;
@@ -81,7 +88,7 @@ static void look_for(struct conf *c)
     assert_non_null(looks);
     for (size_t i = 0; i < c->nsvrs; i++)
         match_look_init(&looks[i], c, &c->svrs[i], UID);
-    assert_int_equal(match_run(&table, looks, c->nsvrs, FIXTURE_PREFIX, SELF, &found), 0);
+    assert_int_equal(match_run(&table, looks, c->nsvrs, FIXTURE_PREFIX, SELF, script_fits, &found), 0);
 }
 
 /* 0: none. */
@@ -288,7 +295,7 @@ static void started_by_hand(void **state)
         {"web/run.sh a b", "/bin/sh /srv/web/run.sh a", "/", "/bin/dash", false},
         {"web/run.sh a b", "/bin/sh /srv/web/run.sh", "/", "/bin/dash", false},
         {"web/app.py", "/usr/bin/python3 -u /srv/web/app.py", "/", "/usr/bin/python3.11", true},
-        {"web/app.py", "vim /srv/web/app.py", "/", "/usr/bin/vim", true}, /* can't be told from an interpreter */
+        {"web/app.py", "vim /srv/web/app.py", "/", "/usr/bin/vim", false}, /* has it open, does not run it */
         {"web/app.py", "cat /srv/web/app.py /srv/web/other.py", "/", "/bin/cat", false},
         /* a shell that becomes the command */
         {"web/web 'x' > out", "/srv/web/web x", "/", "/srv/web/web", true},
