@@ -168,6 +168,8 @@ class Monitor(Supervisor):
         for name in self.names:
             folder = os.path.join(self.home, 'svc', name)
             os.makedirs(folder)
+            if self.options.get('logs'):
+                open(os.path.join(folder, 'fota_monitor.log'), 'w').close()
             services[name] = {'cmd': f'{service} {name} {self.events}', 'dir': folder}
         conf = {'port': self.port, 'bind': ['127.0.0.1'], 'rootpath': root, 'svrs': services, 'auth': 'open',
                 'clog': {'mode': 1, 'level': 14}}

@@ -43,7 +43,8 @@ def value_below(limit, unit):
 LINES = [
     ('kill', 'restart after SIGKILL, median', 'ms', None, True, at_most(1.2)),
     ('kill', 'restart after SIGKILL, p99', 'ms', 99, True, None),
-    ('start', 'start of all', 'ms', None, True, at_most(1.4)),
+    ('start', 'start of all, first time', 'ms', None, True, at_most(1.4)),
+    ('start_again', 'start of all, logs are there', 'ms', None, True, at_most(1.4)),
     ('restart', 'restart of all, last start', 'ms', None, True, None),
     ('restart_answer', 'restart of all, answered', 'ms', None, False, None),
     ('http_rate', 'status all, HTTP', 'req/s', None, True, at_least(0.8)),

@@ -25,11 +25,11 @@ class Pair:
         self.failed = []
         self.opened = 0
 
-    def open(self, adapter):
+    def open(self, adapter, **more):
         """A session, configured but not started."""
         self.opened += 1
         folder = os.path.join(self.folder, f'{self.opened:03d}-{adapter}-{self.n}')
-        session = Session(self.script, self.tools, adapter, self.n, folder, self.options)
+        session = Session(self.script, self.tools, adapter, self.n, folder, dict(self.options, **more))
         try:
             session.call('setup')
         except SessionError:
@@ -47,7 +47,8 @@ class Pair:
         try:
             if 'start' in wanted:
                 self.say('start of all')
-                self.start()
+                self.start('start', logs=False)
+                self.start('start_again', logs=True)
             with contextlib.ExitStack() as stack:
                 sides = [stack.enter_context(self.open(adapter)) for adapter in ('bare', self.adapter)]
                 for side in sides:
@@ -64,13 +65,14 @@ class Pair:
         except SessionError as e:
             self.failed.append(str(e))
 
-    def start(self):
+    def start(self, row, logs):
+        """On a new host (a log file has to be made for each service), or where all of them are there."""
         for _ in range(self.plan['starts']):
             took = []
             for adapter in ('bare', self.adapter):
-                with self.open(adapter) as session:
+                with self.open(adapter, logs=logs) as session:
                     took.append(session.call('start'))
-            self.add('start', *took)
+            self.add(row, *took)
 
     def turns(self, sides, count, what, **arguments):
         """One order, to one side after the other, so many times: yields both results."""
