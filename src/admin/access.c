@@ -4,6 +4,7 @@
 #include "token.h"
 
 #include <arpa/inet.h>
+#include <limits.h>
 #include <netinet/in.h>
 #include <string.h>
 #include <strings.h>
@@ -21,10 +22,10 @@ static bool is_cross_site(const struct access_request *req)
     return !sep || !req->host || strcasecmp(sep + 3, req->host) != 0;
 }
 
-/* A name that an attacker's DNS points at us (rebinding) is a name; addresses and localhost are ours. */
+/* A name that an attacker's DNS points at us (rebinding) is a name; addresses, localhost and our own are ours. */
 static bool is_own_host(const char *host)
 {
-    char name[64];
+    char name[HOST_NAME_MAX + 1];
     struct in6_addr any;
     size_t n = strlen(host);
     const char *end = strrchr(host, ':');
@@ -38,6 +39,9 @@ static bool is_own_host(const char *host)
         return false;
     memcpy(name, host, n);
     name[n] = 0;
+    char own[HOST_NAME_MAX + 1] = "";
+    if (gethostname(own, sizeof own - 1) == 0 && own[0] && !strcasecmp(name, own))
+        return true;
     return !strcasecmp(name, "localhost") || inet_pton(AF_INET, name, &any) == 1 ||
            inet_pton(AF_INET6, name, &any) == 1;
 }

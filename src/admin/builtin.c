@@ -210,6 +210,7 @@ static bool wait_for_changed(struct request *r, const struct reconf *plan)
     return true;
 }
 
+/* Text goes before the outcome; JSON has it as one of its members. */
 static void add_plan(struct request *r, const struct reconf *plan)
 {
     if (r->format != FORMAT_JSON) {
@@ -218,9 +219,9 @@ static void add_plan(struct request *r, const struct reconf *plan)
     }
     struct buf text = {0};
     reconf_print(&text, plan);
-    buf_adds(&r->body, "{\"ok\":true,\"plan\":");
-    buf_add_json(&r->body, buf_str(&text));
-    buf_adds(&r->body, "}\n");
+    buf_adds(&r->members, "\"plan\":");
+    buf_add_json(&r->members, buf_str(&text));
+    buf_addc(&r->members, ',');
     buf_fini(&text);
 }
 
@@ -263,7 +264,10 @@ static void run_reload(struct request *r)
     if (dry && strcmp(dry, "0") != 0) {
         reconf_fini(&plan);
         conf_free(next);
-        request_done(r, 200, EXIT_OK);
+        if (r->format == FORMAT_JSON)
+            request_wait(r, GOAL_UP); /* for nothing: nobody is started */
+        else
+            request_done(r, 200, EXIT_OK);
         return;
     }
     log_command(r);

@@ -80,6 +80,7 @@ void request_free(struct request *r)
     free(r->service_text);
     free(r->who);
     buf_fini(&r->body);
+    buf_fini(&r->members);
     free(r);
 }
 
@@ -368,7 +369,7 @@ static void add_json_slots(struct request *r, bool ok)
 {
     struct buf *b = &r->body;
     buf_clear(b);
-    buf_addf(b, "{\"ok\":%s,\"services\":{", ok ? "true" : "false");
+    buf_addf(b, "{\"ok\":%s,%s\"services\":{", ok ? "true" : "false", buf_str(&r->members));
     for (size_t i = 0; i < r->nslots; i++) {
         const struct request_slot *s = &r->slots[i];
         buf_adds(b, i ? "," : "");

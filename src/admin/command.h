@@ -82,6 +82,8 @@ struct request {
     struct request_slot *slots;
     size_t nslots, open; /* open: not settled yet */
 
+    struct buf members; /* of the JSON answer of request_wait, besides "ok" and "services": each ended by a comma */
+
     /* the answer */
     int status; /* HTTP */
     int exit_code;

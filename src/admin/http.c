@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 #include <uv.h>
 
@@ -19,15 +20,18 @@
 #define CONNECTIONS_MAX 1024U
 #define CONNECTION_MEMORY (64U * 1024U)
 #define SWEEP_MS 300
+#define ACCEPTS_PER_TURN 64
+#define ACCEPT_PAUSE_MS 100 /* when there is no room for a connection, it is looked for again after this */
 
 /* One address listened on: a daemon of libmicrohttpd, whose epoll descriptor is one
- * watcher of our loop. */
+ * watcher of our loop. We accept the connections it gets: left to itself it would turn in
+ * circles for as long as there are no descriptors, or deaf until a connection is closed. */
 struct listener {
     struct listener *next;
     struct http *http;
     struct MHD_Daemon *daemon;
-    uv_poll_t poll;
-    uv_timer_t timer;
+    uv_poll_t poll, incoming;
+    uv_timer_t timer, pause;
     int handles;
     int fd;
     int port;     /* as configured: 0 stays 0 */
@@ -49,7 +53,7 @@ struct http {
     struct listener *listeners; /* in the order of bind; retired ones last */
     uv_prepare_t prepare;
     struct peer *peers;
-    bool left;        /* a connection has gone since the daemons were run */
+    unsigned room;    /* connections a listener takes at most: services need descriptors too */
     uv_timer_t sweep; /* runs while there are peers */
     int handles;
 };
@@ -61,6 +65,17 @@ static void on_closed(uv_handle_t *handle)
         free(l);
 }
 
+/* Stops accepting; connections are served to their end. */
+static void retire(struct listener *l)
+{
+    if (l->retired)
+        return;
+    /* Before the descriptor: its number may be another's right after. */
+    uv_close((uv_handle_t *)&l->incoming, on_closed);
+    close(l->fd);
+    l->retired = true;
+}
+
 /* Takes the listener off the list and down; its connections are closed. */
 static void listener_stop(struct http *h, struct listener *l)
 {
@@ -70,9 +85,11 @@ static void listener_stop(struct http *h, struct listener *l)
             break;
         }
     uv_poll_stop(&l->poll);
-    MHD_stop_daemon(l->daemon); /* closes its descriptor, unless retire() took that back */
+    MHD_stop_daemon(l->daemon);
     uv_close((uv_handle_t *)&l->poll, on_closed);
     uv_close((uv_handle_t *)&l->timer, on_closed);
+    uv_close((uv_handle_t *)&l->pause, on_closed);
+    retire(l);
 }
 
 static void on_readable(uv_poll_t *poll, int status, int events)
@@ -87,14 +104,53 @@ static void on_timer(uv_timer_t *timer)
     MHD_run(CONTAINER_OF(timer, struct listener, timer)->daemon);
 }
 
+static void on_incoming(uv_poll_t *poll, int status, int events);
+
+static void on_pause(uv_timer_t *timer)
+{
+    struct listener *l = CONTAINER_OF(timer, struct listener, pause);
+    if (!l->retired)
+        uv_poll_start(&l->incoming, UV_READABLE, on_incoming);
+}
+
+static bool is_full(const struct listener *l)
+{
+    return MHD_get_daemon_info(l->daemon, MHD_DAEMON_INFO_CURRENT_CONNECTIONS)->num_connections >= l->http->room;
+}
+
+/* Takes connections, as many as there are and is room for. */
+static void on_incoming(uv_poll_t *poll, int status, int events)
+{
+    (void)status;
+    (void)events;
+    struct listener *l = CONTAINER_OF(poll, struct listener, incoming);
+    bool room = true, more = true;
+    for (int i = 0; i < ACCEPTS_PER_TURN && room && more; i++) {
+        struct sockaddr_storage peer;
+        socklen_t len = sizeof peer;
+        int fd = is_full(l) ? -1 : accept4(l->fd, (struct sockaddr *)&peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd >= 0) {
+            MHD_add_connection(l->daemon, fd, (struct sockaddr *)&peer, len); /* else it closes it */
+        } else if (is_full(l) || errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+            room = false;
+        } else {
+            more = errno == EINTR || errno == ECONNABORTED;
+        }
+    }
+    if (!room) {
+        uv_poll_stop(&l->incoming);
+        uv_timer_start(&l->pause, on_pause, ACCEPT_PAUSE_MS, 0);
+    }
+    MHD_run(l->daemon);
+}
+
 /* Before the loop waits: until when each daemon may be left alone. */
 static void on_prepare(uv_prepare_t *prepare)
 {
     struct http *h = CONTAINER_OF(prepare, struct http, prepare);
-    /* Resuming from outside its own callbacks does not reliably wake a daemon that we drive ourselves, and one that
-     * accepts no more for want of descriptors sees only when it is run that some are free again. */
-    while (h->calls.resumed || h->left) {
-        h->calls.resumed = h->left = false;
+    /* Resuming from outside its own callbacks does not reliably wake a daemon that we drive ourselves. */
+    while (h->calls.resumed) {
+        h->calls.resumed = false;
         for (struct listener *l = h->listeners; l; l = l->next)
             MHD_run(l->daemon);
     }
@@ -128,7 +184,6 @@ static void on_connection(void *arg, struct MHD_Connection *connection, void **c
 {
     struct http *h = arg;
     struct peer *p = *context;
-    h->left = h->left || what == MHD_CONNECTION_NOTIFY_CLOSED;
     if (what == MHD_CONNECTION_NOTIFY_STARTED) {
         p = calloc(1, sizeof *p);
         if (!p) /* the idle timeout is left */
@@ -156,6 +211,9 @@ struct http *http_new(struct uv_loop_s *loop, struct admin *admin)
     struct http *h = calloc(1, sizeof *h);
     if (!h)
         return NULL;
+    struct rlimit limit;
+    bool known = !getrlimit(RLIMIT_NOFILE, &limit) && limit.rlim_cur != RLIM_INFINITY;
+    h->room = known ? (unsigned)MIN(limit.rlim_cur / 4, CONNECTIONS_MAX) : CONNECTIONS_MAX;
     h->loop = loop;
     h->admin = admin;
     h->calls.admin = admin;
@@ -180,12 +238,12 @@ static void on_mhd_log(void *arg, const char *fmt, va_list ap)
 static bool start_daemon(struct listener *l)
 {
     /* A literal, not a macro list: libmicrohttpd reads its options as variadic arguments. */
-    l->daemon = MHD_start_daemon(MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL,
-                                 call_handle, &l->http->calls, MHD_OPTION_EXTERNAL_LOGGER, on_mhd_log, NULL,
-                                 MHD_OPTION_LISTEN_SOCKET, l->fd, MHD_OPTION_NOTIFY_COMPLETED, call_completed, NULL,
-                                 MHD_OPTION_NOTIFY_CONNECTION, on_connection, l->http, MHD_OPTION_CONNECTION_TIMEOUT,
-                                 IDLE_TIMEOUT_S, MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS_MAX,
-                                 MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY, MHD_OPTION_END);
+    l->daemon =
+        MHD_start_daemon(MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0,
+                         NULL, NULL, call_handle, &l->http->calls, MHD_OPTION_EXTERNAL_LOGGER, on_mhd_log, NULL,
+                         MHD_OPTION_NOTIFY_COMPLETED, call_completed, NULL, MHD_OPTION_NOTIFY_CONNECTION, on_connection,
+                         l->http, MHD_OPTION_CONNECTION_TIMEOUT, IDLE_TIMEOUT_S, MHD_OPTION_CONNECTION_LIMIT,
+                         l->http->room, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY, MHD_OPTION_END);
     return l->daemon != NULL;
 }
 
@@ -204,7 +262,7 @@ static struct listener *listener_new(struct http *h, const char *address, int po
         err_nomem(err);
         return NULL;
     }
-    *l = (struct listener){.http = h, .port = port, .handles = 2};
+    *l = (struct listener){.http = h, .port = port, .handles = 4};
     snprintf(l->address, sizeof l->address, "%.*s", HOST_ADDRESS_SIZE - 1, address);
     l->fd = host_listen(address, port ? port : *actual, has_port(h, port), actual, err);
     if (l->fd < 0 || !start_daemon(l)) {
@@ -217,9 +275,12 @@ static struct listener *listener_new(struct http *h, const char *address, int po
     }
     snprintf(l->shown, sizeof l->shown, strchr(address, ':') ? "[%s]:%d" : "%s:%d", address, *actual);
     uv_poll_init(h->loop, &l->poll, MHD_get_daemon_info(l->daemon, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd);
+    uv_poll_init(h->loop, &l->incoming, l->fd);
     uv_timer_init(h->loop, &l->timer);
-    l->poll.data = l->timer.data = l;
+    uv_timer_init(h->loop, &l->pause);
+    l->poll.data = l->incoming.data = l->timer.data = l->pause.data = l;
     uv_poll_start(&l->poll, UV_READABLE, on_readable);
+    uv_poll_start(&l->incoming, UV_READABLE, on_incoming);
     return l;
 }
 
@@ -246,15 +307,6 @@ static size_t wanted_addresses(const struct conf *conf, char out[ADDRESSES_MAX][
         n += !twice;
     }
     return n;
-}
-
-/* Stops accepting; connections are served to their end. */
-static void retire(struct listener *l)
-{
-    int fd = MHD_quiesce_daemon(l->daemon);
-    if (fd >= 0)
-        close(fd);
-    l->retired = true;
 }
 
 static bool open_missing(struct http *h, const struct conf *conf, char addresses[][HOST_ADDRESS_SIZE], size_t n,

@@ -103,13 +103,19 @@ static int look_like(const struct run *r, const char *line, size_t len, uid_t ui
     return best;
 }
 
+/* A marked process may have given up its user; without a marker the user is part of the likeness. */
+static uid_t uid_for(const struct run *r, const struct procfs_entry *e, int want)
+{
+    return want >= 0 ? r->looks[want].uid : e->uid;
+}
+
 /* The command line with `first` put in place of the arguments before `rest`. */
 static int try_first(const struct run *r, const struct procfs_entry *e, const char *first, const char *rest, int want)
 {
     struct buf b = {0};
     buf_add(&b, first, strlen(first) + 1);
     buf_add(&b, rest, e->cmdline_len - (size_t)(rest - e->cmdline));
-    int look = b.failed ? -1 : look_like(r, b.data, b.len, e->uid, want);
+    int look = b.failed ? -1 : look_like(r, b.data, b.len, uid_for(r, e, want), want);
     buf_fini(&b);
     return look;
 }
@@ -136,7 +142,7 @@ static int look_of_cmdline(const struct run *r, const struct procfs_entry *e, in
     if (!e->cmdline || e->cmdline_len == 0)
         return -1;
     const char *end = e->cmdline + e->cmdline_len;
-    int look = look_like(r, e->cmdline, e->cmdline_len, e->uid, want);
+    int look = look_like(r, e->cmdline, e->cmdline_len, uid_for(r, e, want), want);
     const char *arg = e->cmdline;
     for (int skip = 0; look < 0 && skip < 3 && arg < end; skip++) {
         const char *rest = arg + strlen(arg) + 1;
@@ -207,9 +213,14 @@ static void judge(const struct run *r, size_t i)
     if (parent_is_same(r, i, r->out->owner))
         return;
     struct match_found *f = &r->out->found[owner];
+    /* Anybody can put a marker into an environment: of another user's processes only those that show the service's
+     * command line are believed (a daemon that gave up its rights). */
+    bool believed = e->uid == r->looks[owner].uid || same == owner;
     /* A marked process that leads no session is a child of one that did, even where it looks the same. */
-    if (e->stat.session == e->pid)
+    if (e->stat.session == e->pid && believed)
         offer(r, i, owner);
+    else if (e->stat.session == e->pid)
+        return;
     else if (!f->heir || e->stat.start_ticks < f->heir->stat.start_ticks)
         f->heir = e;
 }

@@ -233,15 +233,17 @@ int monitor_index(struct monitor *m)
 {
     struct match_look *looks = calloc(m->nsvcs + 1, sizeof *looks);
     int r = timers_reserve(&m->world->timers, m->nsvcs + OWN_TIMERS + m->world->timers.count);
+    free_looks(m, m->nlooks); /* their names belong to a configuration that may be gone */
+    m->nlooks = 0;
     if (!looks || r) {
         free(looks);
         return -ENOMEM;
     }
     for (size_t i = 0; i < m->nsvcs; i++) {
         const struct service *s = m->svcs[i];
-        match_look_init(&looks[i], m->conf, s->conf, s->ids ? s->ids->uid : geteuid());
+        if (s)
+            match_look_init(&looks[i], m->conf, s->conf, s->ids ? s->ids->uid : geteuid());
     }
-    free_looks(m, m->nlooks);
     m->looks = looks;
     m->nlooks = m->nsvcs;
     return 0;

@@ -260,7 +260,7 @@ bool reconf_apply(struct monitor *m, struct conf *next, struct reconf *plan, uin
     m->svcs = n.svcs;
     m->nsvcs = n.count;
     for (size_t i = 0; i < plan->nitems; i++)
-        if (plan->items[i].kind == RECONF_REMOVED)
+        if (plan->items[i].kind == RECONF_REMOVED && gone[i] && own < n.nown && n.own[own])
             remove_service(m, gone[i], n.own[own++], cause);
     for (size_t i = 0; i < n.count; i++) {
         m->svcs[i]->conf = &next->svrs[i];

@@ -401,7 +401,7 @@ void service_launch(struct service *s)
     struct world *w = world_of(s);
     struct launch l;
     struct err err = {0};
-    s->seeking = s->graceful = false;
+    s->seeking = s->graceful = s->renew = false;
     if (s->state == STATE_STOPPING) { /* told to stop while it was looked for, and nothing was found */
         step(s, EV_END, s->state_seq);
         return;
@@ -437,8 +437,12 @@ bool service_adopt(struct service *s, const struct procfs_entry *e, uint64_t cau
                e->marker ? "it was running already, started by a monitor" : "it was running already, started by hand");
     clog_info("service[%s] pid %d was running already: adopted", s->conf->name, s->proc.pid);
     uint64_t seq = monitor_emit(s->mon, s, &ev);
+    bool renew = s->renew;
+    s->renew = false;
     if (s->state == STATE_STOPPING) {
         act_term(s, seq);
+    } else if (renew) {
+        step(s, EV_RESTART, seq);
     } else {
         s->want = WANT_UP;
         step(s, EV_ADOPT, seq);
@@ -503,6 +507,7 @@ void service_stop(struct service *s, uint64_t cause)
 void service_restart(struct service *s, uint64_t cause)
 {
     want(s, WANT_UP);
+    s->renew = s->renew || (s->fresh && s->state == STATE_DOWN);
     step(s, EV_RESTART, cause);
 }
 

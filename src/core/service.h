@@ -72,6 +72,7 @@ struct service {
     bool queued;                   /* a start waits for its turn */
     bool fresh;                    /* not yet looked for at all */
     bool blocked;                  /* another one of this name was removed and is not gone yet */
+    bool renew;                    /* told to restart while fresh: if it is found running it is restarted */
     bool held;                     /* told to stop while fresh: if it is found running it is stopped */
     struct conf_service *own_conf; /* set when it is gone from the configuration: then freed once it is down */
     struct service *next_queued;

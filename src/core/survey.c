@@ -80,6 +80,15 @@ static void report_copy(struct judgement *j, struct service *s, const struct pro
                e->pid, s->proc.pid);
 }
 
+/* It may have renamed itself; or conf.json was changed while no monitor ran. */
+static void report_other_command(struct judgement *j, struct service *s)
+{
+    monitor_note(j->m, s, EVENT_AUDIT, s->state_seq,
+                 "it shows another command line than the configuration; if that was changed, restart it");
+    clog_warn("service[%s]: pid %d shows another command line than the configuration; if that was changed, restart it",
+              s->conf->name, s->proc.pid);
+}
+
 /* A service that wants a look before it starts. Returns true when the table must be
  * looked at again, because something is still on its way out. */
 static bool settle(struct judgement *j, size_t index, const bool *has_rest)
@@ -93,6 +102,8 @@ static bool settle(struct judgement *j, size_t index, const bool *has_rest)
     if (best && service_adopt(s, best, s->seeking ? s->spawn_cause : j->m->start_seq)) {
         s->fresh = false;
         report_copy(j, s, f->copy);
+        if (best == f->best && !f->same)
+            report_other_command(j, s);
         if (s->held)
             service_stop(s, s->spawn_cause);
         return false;

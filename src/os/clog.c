@@ -2,12 +2,13 @@
 
 #include "clock.h"
 
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-#define LINE_MAX_BYTES 4096
+#define LINE_MAX_BYTES 4096 /* PIPE_BUF: a pipe that is ready takes so much without waiting */
 
 static int enabled = CLOG_ERROR | CLOG_WARN | CLOG_INFO;
 
@@ -41,7 +42,7 @@ void clog_write(enum clog_level level, const char *fmt, ...)
 {
     if (!(enabled & level))
         return;
-    char text[LINE_MAX_BYTES], line[LINE_MAX_BYTES + 64], when[CLOCK_TEXT_SIZE];
+    char text[LINE_MAX_BYTES], line[LINE_MAX_BYTES], when[CLOCK_TEXT_SIZE];
     va_list ap;
     va_start(ap, fmt);
     vsnprintf(text, sizeof text, fmt, ap);
@@ -50,7 +51,10 @@ void clog_write(enum clog_level level, const char *fmt, ...)
     size_t n = (size_t)snprintf(line, sizeof line, "%s [%s] ", when, level_name(level));
     n += escape(text, line + n, sizeof line - n - 1);
     line[n++] = '\n';
-    /* One write a line; if stderr is gone or full there is nobody to tell. */
+    /* One write a line; if stderr is gone, or a pipe nobody reads, there is nobody to tell, and no time to wait. */
+    struct pollfd out = {.fd = STDERR_FILENO, .events = POLLOUT};
+    if (poll(&out, 1, 0) != 1 || !(out.revents & POLLOUT))
+        return;
     ssize_t ignored = write(STDERR_FILENO, line, n);
     (void)ignored;
 }

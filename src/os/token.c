@@ -45,6 +45,8 @@ static bool check(const char *path, int fd, const char *text, struct err *err)
         return err_set(err, "%s: %s", path, strerror(errno));
     if (!S_ISREG(st.st_mode) || (st.st_mode & 077))
         return err_set(err, "%s: others may read or write it; remove it, and the next start makes a new one", path);
+    if (st.st_uid != geteuid() && st.st_uid != 0)
+        return err_set(err, "%s: it belongs to somebody else; remove it, and the next start makes a new one", path);
     if (strspn(text, "0123456789abcdef") != TOKEN_SIZE - 1)
         return err_set(err, "%s: it holds no token; remove it, and the next start makes a new one", path);
     return true;

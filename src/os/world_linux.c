@@ -5,6 +5,7 @@
 #include "shebang.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
@@ -55,11 +56,16 @@ static int64_t wall_ms(struct world *w)
     return clock_wall_ms();
 }
 
-/* The lowest free number tells how many are taken. */
-static bool is_spare(int fd)
+/* Would the next descriptor after this one be a spare one? The lowest free number tells how many are taken. */
+static bool is_last(int fd)
 {
     struct rlimit limit;
-    return !getrlimit(RLIMIT_NOFILE, &limit) && (rlim_t)fd + SPARE_DESCRIPTORS >= limit.rlim_cur;
+    if (getrlimit(RLIMIT_NOFILE, &limit))
+        return false;
+    int next = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    if (next >= 0)
+        close(next);
+    return next < 0 || (rlim_t)next + SPARE_DESCRIPTORS >= limit.rlim_cur;
 }
 
 static int spawn(struct world *w, struct proc_spec *spec, const char *log_path, struct proc *out,
@@ -67,7 +73,7 @@ static int spawn(struct world *w, struct proc_spec *spec, const char *log_path, 
 {
     (void)w;
     int fd = console_open(log_path);
-    if (fd >= 0 && is_spare(fd)) {
+    if (fd >= 0 && is_last(fd)) {
         close(fd);
         fd = -EMFILE;
     }

@@ -2,6 +2,7 @@
 must never change something here, and reading is open to everybody who reaches the port."""
 
 import http.client
+import socket
 
 import pytest
 from harness import Monitor
@@ -43,6 +44,7 @@ OWN = [
     {"Host": "LocalHost"},
     {"Host": "[::1]:{port}"},
     {"Host": "192.168.1.2:{port}"},
+    {"Host": socket.gethostname() + ":{port}"},
     {"Origin": "http://{host}", "Sec-Fetch-Site": "same-origin"},
     {"Sec-Fetch-Site": "none"},
 ]

@@ -79,6 +79,20 @@ def test_every_kind_of_service_is_found_again(monitor, how):
     assert found["direct"]["uptime"] >= uptime
 
 
+def test_no_line_of_a_console_is_lost_while_the_monitor_comes_and_goes(monitor):
+    monitor.script("demo/demo", "i=0; until [ -e enough ]; do i=$((i+1)); echo $i; done; echo end; exec sleep 1000")
+    monitor.conf(svrs={"demo": "demo/demo"})
+    monitor.start()
+    for how in (Monitor.kill, Monitor.terminate) * 3:
+        written = len(monitor.log("demo"))
+        monitor.restart(how)
+        wait_until(lambda: len(monitor.log("demo")) > written)  # pylint: disable=cell-var-from-loop
+    monitor.file("demo/enough", "")
+    wait_until(lambda: monitor.log("demo").endswith("end\n"))
+    *lines, _end = monitor.log("demo").splitlines()
+    assert lines == [str(i) for i in range(1, len(lines) + 1)]
+
+
 @AS_ROOT
 def test_a_service_of_another_user_is_found_again(monitor):
     binary(monitor)

@@ -370,8 +370,13 @@ def test_fork_fails(monitor):
     assert monitor.status("other")["pid"] == other
 
 
+def lowest_free(pid):
+    used = fds(pid)
+    return next(fd for fd in range(len(used) + 1) if fd not in used)
+
+
 def test_no_descriptors(monitor):
-    """The same for descriptors: who is connected is still served, nothing spins, all is well afterwards."""
+    """The same for descriptors: who is connected is still served, all is well afterwards."""
     pid = with_demo(monitor, other="demo/demo 2")
     other = monitor.wait_state("other")["pid"]
     host, _, port = monitor.address.partition(":")
@@ -383,23 +388,30 @@ def test_no_descriptors(monitor):
         return answer.status, answer.read().decode()
 
     assert ask("status", "all")[0] == 200
-    used = fds(monitor.pid)
-    free = next(fd for fd in range(len(used) + 1) if fd not in used)
-    with limited(monitor.pid, "nofile", free):
+    with limited(monitor.pid, "nofile", lowest_free(monitor.pid)):
         kill(pid)
         failed = monitor.wait_event(kind="spawn_fail")
         assert failed["service"] == "demo" and "Too many open files" in failed["text"]
-        waiting = socket.create_connection((host, int(port)))  # and is not let in for now
-        began, used = time.monotonic(), cpu_s(monitor.pid)
-        wait_until(lambda: len(monitor.events(kind="waiting")) == 2, what="the second burst")
-        assert cpu_s(monitor.pid) - used < 0.5 * (time.monotonic() - began), "it does not spin"
         status, text = ask("status", "all")
         assert status == 200 and f"other PID:{other}\n" in text and text.endswith("\ndemo\n\n")
     monitor.wait_state("demo")
     assert monitor.status("other")["pid"] == other
     assert ask("restart", "demo") == (200, "SUCCESS\n")
-    waiting.close()
     connected.close()
+
+
+def test_who_connects_while_there_are_no_descriptors_waits(monitor):
+    with_demo(monitor)
+    host, _, port = monitor.address.partition(":")
+    wait_until(lambda: sum("socket" in what for what in fds(monitor.pid).values()) == 1, what="nobody is connected")
+    with limited(monitor.pid, "nofile", lowest_free(monitor.pid)):
+        waiting = http.client.HTTPConnection(host, int(port), timeout=20)
+        waiting.request("GET", "/?command=status")
+        began, used = time.monotonic(), cpu_s(monitor.pid)
+        wait_until(lambda: time.monotonic() - began > 1, what="a second has passed")
+        assert cpu_s(monitor.pid) - used < 0.5, "it does not spin"
+    assert waiting.getresponse().status == 200
+    waiting.close()
 
 
 def test_more_services_than_descriptors(monitor):

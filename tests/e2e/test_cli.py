@@ -117,7 +117,8 @@ def test_formats(shared):
 def test_unknown_names(shared):
     assert said(shared.cli("-status", "x")) == (2, "", "Error: service[x] not configured\n")
     assert said(shared.cli("-stop", "alpha,x")) == (2, "", "Error: service[x] not configured\n")
-    assert said(shared.cli("-bogus", "alpha")) == (2, "", "Error: command[bogus] unknown; command=help lists them all\n")
+    assert said(shared.cli("-bogus", "alpha")) == (
+        2, "", "Error: command[bogus] unknown; command=help lists them all\n")
     assert said(shared.cli("-stop")) == (2, "", "Error: command[stop] needs a service: a name, a list a,b, or all\n")
     assert said(shared.cli("-version=1", "-status", "x"))[0] == 2
 
@@ -217,7 +218,8 @@ def test_words_that_make_no_sense(words, message):
 
 
 def test_version():
-    version = re.search(r"project\(fota_monitor VERSION ([\d.]+)", (TOP / "CMakeLists.txt").read_text(encoding="utf-8"))[1]
+    cmake = (TOP / "CMakeLists.txt").read_text(encoding="utf-8")
+    version = re.search(r"project\(fota_monitor VERSION ([\d.]+)", cmake)[1]
     assert said(run("-version")) == (0, f"fota_monitor {version}\n", "")
 
 
@@ -300,8 +302,9 @@ def test_one_that_listens_and_says_nothing():
     assert done.returncode == 4 and done.stderr.startswith("Error: [fota_monitor maybe down!] ")
 
 
-@pytest.mark.parametrize("answer", [b"", b"SSH-2.0-OpenSSH_9.2\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nshort",
-                                    b"HTTP/1.1 nonsense\r\n\r\n"], ids=["nothing", "ssh", "cut", "nonsense"])
+@pytest.mark.parametrize("answer", [b"", b"SSH-2.0-OpenSSH_9.2\r\n", b"HTTP/1.1 nonsense\r\n\r\n",
+                                    b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nshort"],
+                         ids=["nothing", "ssh", "nonsense", "cut"])
 def test_one_that_speaks_something_else(answer):
     with socket.create_server(("127.0.0.1", 0)) as other:
         def serve():
@@ -331,7 +334,8 @@ def test_exit_codes(status, headers, code):
 def test_what_is_asked_and_with_which_token(tmp_path):
     (tmp_path / "token").write_text("s3cret\n", encoding="ascii")
     with Fake() as fake:
-        done = run("-host", fake.address, "-token-file", tmp_path / "token", "-drain", "a,b", "grace=5&x=1", "-timeout", "7")
+        done = run("-host", fake.address, "-token-file", tmp_path / "token", "-drain", "a,b", "grace=5&x=1",
+                   "-timeout", "7")
         assert done.returncode == 0
         (path, headers, form), = fake.asked
         assert (path, form) == ("/", {"command": "drain", "service": "a,b", "grace": "5&x=1", "timeout": "7"})
@@ -372,7 +376,8 @@ def test_check_of_bad_files(monitor):
     for text, message in [
             ("{", "conf.json:1:2: "),
             ('{"test": {"prot": 1}}', 'conf.json:1:11: test.prot: unknown key "prot"; did you mean "port"?'),
-            ('{\n  "test": {\n    "port": "x"}}', 'conf.json:3:5: test.port: must be a whole number from 0 to 65535, got "x"'),
+            ('{\n  "test": {\n    "port": "x"}}',
+             'conf.json:3:5: test.port: must be a whole number from 0 to 65535, got "x"'),
             ('{"prod": {}}', 'conf.json:1:1: test: there is no such env; there are "prod"'),
             ("", "conf.json:1:1: "), ("\xff\xfe", "conf.json:1:1: ")]:
         monitor.conf_text(text)
@@ -398,8 +403,9 @@ def test_conf_overrides_at_start(monitor):
     port = free_port()
     monitor.script("run")
     monitor.conf(svrs={"old": "run old", "gone": "run gone", "slow": {"cmd": "run slow", "stop": {"timeout": 20}}})
-    monitor.start("-conf", f'port={port};svrs.new=run new; svrs."dotted.name".cmd = run dotted ;svrs.off={{"cmd":"run off",'
-                           '"autostart":false};svrs.gone=null;;clog.level=15;svrs.slow.stop.timeout=1.5;vars.a="b;c"')
+    monitor.start("-conf", f'port={port};svrs.new=run new; svrs."dotted.name".cmd = run dotted ;'
+                           'svrs.off={"cmd":"run off","autostart":false};svrs.gone=null;;clog.level=15;'
+                           'svrs.slow.stop.timeout=1.5;vars.a="b;c"')
     assert monitor.address == f"127.0.0.1:{port}"
     monitor.wait_up("old", "new", "dotted.name", "slow")
     assert sorted(monitor.statuses()) == ["dotted.name", "new", "off", "old", "slow"]
@@ -411,7 +417,8 @@ def test_conf_overrides_at_start(monitor):
 @pytest.mark.parametrize("text,message", [
     ("port=99999", 'Error: -conf: port: must be a whole number from 0 to 65535, got 99999 (from "port=99999")\n'),
     ("prot=1", 'Error: -conf: prot: unknown key "prot"; did you mean "port"? (from "prot=1")\n'),
-    ("port", None), ("=1", None), ("svrs.a", None), ("svrs.a..b=1", None), ("port={", None), ("svrs.a={\"cmd\":5}", None),
+    ("port", None), ("=1", None), ("svrs.a", None), ("svrs.a..b=1", None), ("port={", None),
+    ("svrs.a={\"cmd\":5}", None),
 ])
 def test_conf_overrides_that_make_no_sense(monitor, text, message):
     monitor.conf()
@@ -430,7 +437,7 @@ def test_commands_find_a_monitor_that_was_started_with_overrides(monitor):
     monitor.started_as = ((), {})
     rundir = monitor.home / "elsewhere"
     monitor.start("-conf", f"port={other};rundir={rundir}", wait=False)
-    wait_until(lambda: (rundir / "test.lock").exists() and monitor.cli("-status", "-conf", f"rundir={rundir}").returncode == 0,
-               what="it answers")
+    wait_until(lambda: (rundir / "test.lock").exists()
+               and monitor.cli("-status", "-conf", f"rundir={rundir}").returncode == 0, what="it answers")
     assert monitor.cli("-status", "-conf", f"port={other}").returncode == 0
     assert monitor.cli("-status").returncode == 4

@@ -1,5 +1,6 @@
-"""The admin port, asked by those who know no better or mean harm. Whatever comes: the next request is answered, nothing
-is done that nobody asked for, and when it is over no descriptor is left behind. All of it from this host, and bounded."""
+"""The admin port, asked by those who know no better or mean harm. Whatever comes: the next request is answered,
+nothing is done that nobody asked for, and when it is over no descriptor is left behind. All of it is bounded, and comes
+from this host."""
 
 import concurrent.futures
 import contextlib
@@ -12,7 +13,7 @@ import threading
 import time
 
 import pytest
-from harness import fds, is_alive, is_sanitized, status_of, wait_until
+from harness import Monitor, fds, is_alive, is_sanitized, status_of, wait_until
 
 DEAF = "trap '' TERM; while :; do sleep 1000; done"
 SERVICES = {"alpha": "run alpha", "beta": "run beta", "spare": {"cmd": "run spare", "autostart": False}}
@@ -63,24 +64,37 @@ def reset(sock):
     sock.close()
 
 
+@pytest.fixture(scope="module", name="shared")
+def fixture_shared():
+    """One monitor for all of it, with two services and one in reserve."""
+    one = Monitor()
+    one.script("run")
+    one.conf(svrs=SERVICES)
+    one.start()
+    one.wait_up("alpha", "beta")
+    one.services_before = look_at(one)
+    one.open_before = len(fds(one.pid))
+    yield one
+    one.end()
+
+
+def look_at(monitor):
+    return {name: (s["pid"], s["state"], s["restarts"]) for name, s in monitor.statuses().items()}
+
+
 @pytest.fixture(name="target")
-def fixture_target(monitor):
-    """A monitor with two services and one in reserve. Afterwards it must be as it was before."""
-    monitor.script("run")
-    monitor.conf(svrs=SERVICES)
-    monitor.start()
-    monitor.wait_up("alpha", "beta")
-    before = {name: (s["pid"], s["state"], s["restarts"]) for name, s in monitor.statuses().items()}
-    open_before = len(fds(monitor.pid))
-    yield monitor
-    assert monitor.alive
+def fixture_target(shared, request):
+    """Afterwards it must be as it was before."""
+    request.node.monitors = [shared]
+    yield shared
+    assert shared.alive
     asked = time.monotonic()
-    assert monitor.http("/healthz").text == "ok\n"
+    assert shared.http("/healthz").text == "ok\n"
     assert time.monotonic() - asked < 2
-    assert {name: (s["pid"], s["state"], s["restarts"]) for name, s in monitor.statuses().items()} == before
-    wait_until(lambda: len(fds(monitor.pid)) <= open_before,
-               what=lambda: f"it has {open_before} descriptors again: {sorted(fds(monitor.pid).values())}")
-    assert int(status_of(monitor.pid)["VmRSS"].split()[0]) < (600_000 if is_sanitized() else 100_000)
+    assert look_at(shared) == shared.services_before
+    wait_until(lambda: len(fds(shared.pid)) <= shared.open_before,
+               what=lambda: f"it has {shared.open_before} descriptors again: {sorted(fds(shared.pid).values())}")
+    assert int(status_of(shared.pid)["VmRSS"].split()[0]) < (600_000 if is_sanitized() else 100_000)
 
 
 NOISE = {
@@ -141,7 +155,7 @@ def test_random_bytes(target):
 def test_requests_with_a_few_wrong_bytes(target):
     """Origin: whatever else a mutant asks for, it may change nothing."""
     dice = random.Random(11)
-    form = b"command=history&service=alpha,beta&lines=3&format=json"
+    form = b"command=status&service=alpha,beta&timeout=3&format=json"
     seeds = [b"GET /?" + form + b" HTTP/1.1\r\nHost: a\r\nOrigin: http://b\r\nConnection: close\r\n\r\n",
              b"POST / HTTP/1.1\r\nHost: a\r\nOrigin: http://b\r\nContent-Type: application/x-www-form-urlencoded\r\n"
              b"Connection: close\r\nContent-Length: %d\r\n\r\n%s" % (len(form), form)]
@@ -213,8 +227,9 @@ def test_a_query_of_thousands_of_parameters(target):
 def test_a_nul_byte_in_a_form_makes_the_whole_form_wrong(target):
     """Not the part before it, and not the list without it."""
     names = "alpha," * 2000
-    for body in [f"command=stop&service={names}%00", f"command=stop&service={names}\0", "command=restart&service=alpha%00,beta",
-                 "command=restart&service=alpha&a=%00", f"command=stop&service=alpha&format=json%00{names}"]:
+    for body in [f"command=stop&service={names}%00", f"command=stop&service={names}\0",
+                 "command=restart&service=alpha%00,beta", "command=restart&service=alpha&a=%00",
+                 f"command=stop&service=alpha&format=json%00{names}"]:
         reply = target.http("/", "POST", body)
         assert (reply.status, reply.exit_code) == (400, 2), body[-30:]
 
@@ -233,7 +248,8 @@ def test_pipelined_requests_behind_one_that_waits(target):
     target.script("slow", "trap 'sleep 0.4; exit 0' TERM; while :; do sleep 1000 & wait; done")
     target.conf(svrs={**SERVICES, "slow": "slow"})
     assert target.get("reload").text == "added: slow\nSUCCESS\n"
-    answer = talk(target, GET % b"why&service=x1" + GET % b"stop&service=slow" + GET % b"why&service=slow" + GET % b"version")
+    asked = [b"why&service=x1", b"stop&service=slow", b"why&service=slow", b"version"]
+    answer = talk(target, b"".join(GET % command for command in asked))
     assert codes(answer) == [404, 200, 200, 200]
     assert answer.index(b"SUCCESS") < answer.index(b"slow is down") < answer.index(b"fota_monitor ")
     target.conf(svrs=SERVICES)
@@ -246,9 +262,12 @@ def test_clients_that_hang_up_while_they_wait(target, leave):
     target.conf(svrs={**SERVICES, "deaf": {"cmd": "deaf", "stop": {"timeout": 1}}})
     assert target.get("reload").status == 200
     pid = target.status("deaf")["pid"]
-    for i in range(50):
-        sock = connect(target)
+    heard = len(target.events(service="deaf", kind="command"))
+    waiting = [connect(target) for _ in range(50)]
+    for i, sock in enumerate(waiting):
         sock.sendall(GET % (b"stop&service=deaf" if i % 2 else b"stop&service=deaf&timeout=0.3"))
+    wait_until(lambda: len(target.events(service="deaf", kind="command")) == heard + 50, what="all have been heard")
+    for sock in waiting:
         leave(sock)
     target.wait_state("deaf", "down")
     assert not is_alive(pid)
@@ -347,7 +366,8 @@ def test_two_thousand_quick_connects(target):
             function(arg)
         except BaseException as error:  # pylint: disable=broad-except
             failed.append(error)
-    jobs = [threading.Thread(target=run, args=job) for job in [(knock, reset), (knock, socket.socket.close), (ask, 0), (ask, 1)]]
+    jobs = [(knock, reset), (knock, socket.socket.close), (ask, 0), (ask, 1)]
+    jobs = [threading.Thread(target=run, args=job) for job in jobs]
     for job in jobs:
         job.start()
     for job in jobs:

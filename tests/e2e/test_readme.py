@@ -1,5 +1,5 @@
-"""No README lies: every command in the README files runs here, in a copy of the tree with ports of its own. What builds and
-installs is stood in for; the binary is the one under test."""
+"""No README lies: every command in the README files runs here, in a copy of the tree with ports of its own. What builds
+and installs is stood in for; the binary is the one under test."""
 
 import os
 import queue
@@ -28,7 +28,8 @@ def fenced(text, language):
 
 def indented(text):
     """Blocks of lines with four blanks before them."""
-    return [re.sub("^    ", "", block, flags=re.M) for block in re.findall(r"(?:(?<=\n\n)|^)((?:    .*\n|\n(?=    ))+)", text)]
+    blocks = re.findall(r"(?:(?<=\n\n)|^)((?:    .*\n|\n(?=    ))+)", text)
+    return [re.sub("^    ", "", block, flags=re.M) for block in blocks]
 
 
 def commands(block):
@@ -63,12 +64,9 @@ class Tree:
         """With the ports of this copy."""
         return re.sub(r"\b(" + "|".join(PORTS) + r")\b", lambda m: self.ports[m[0]], text)
 
-    def lock_pid(self):
-        """Of the monitor that was started here last."""
-        try:
-            return int((self.path / "run" / "dev.lock").read_text(encoding="ascii").split()[0])
-        except (OSError, ValueError, IndexError):
-            return None
+    def check(self, *words):
+        return subprocess.run([self.path / "build" / "fota_monitor", *words, "-check"], capture_output=True, text=True,
+                              timeout=30, check=False)
 
     def ours(self):
         """Everything that was started from here: the monitors, and what carries their marker."""
@@ -97,13 +95,14 @@ class Terminal:
         self.tree = tree
         outside = {k: v for k, v in os.environ.items() if not k.startswith("FOTA_MONITOR") and "proxy" not in k.lower()}
         self.shell = subprocess.Popen(["/bin/bash", "--norc", "--noprofile"], cwd=tree.path, stdin=subprocess.PIPE,
-                                      stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
+                                      stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                                      start_new_session=True,
                                       env={**outside, "PATH": f"{tree.path}/stubs:{os.environ['PATH']}"})
         self.lines = queue.Queue()
         threading.Thread(target=self.read, daemon=True).start()
         # Of this copy's processes only, whoever else on this machine has some of that name.
-        self.run("pkill() { command pkill -s \"$(build/fota_monitor -env dev -status workers | sed -n 's/^workers PID://p')\" "
-                 "\"$@\"; }")
+        self.run("pkill() { command pkill -s \"$(build/fota_monitor -env dev -status workers |"
+                 " sed -n 's/^workers PID://p')\" \"$@\"; }")
 
     def read(self):
         for line in self.shell.stdout:
@@ -210,8 +209,7 @@ def test_the_error_that_is_shown_is_the_one_that_comes(tree, part):
     conf = tree.path / "conf" / "conf.json"
     text = conf.read_text(encoding="utf-8")
     conf.write_text(text.replace('"cmd"', '"cmdd"', 1), encoding="utf-8")
-    done = subprocess.run([tree.path / "build" / "fota_monitor", "-env", "dev", "-check"], capture_output=True, text=True,
-                          timeout=30, check=False)
+    done = tree.check("-env", "dev")
     assert (done.returncode, done.stderr.strip()) == (2, shown)
 
 
@@ -220,15 +218,13 @@ def test_the_configuration_that_is_shown_is_well(tree):
     assert shown
     for text in shown:
         (tree.path / "conf" / "conf.json").write_text(text, encoding="utf-8")
-        done = subprocess.run([tree.path / "build" / "fota_monitor", "-check"], capture_output=True, text=True, timeout=30,
-                              check=False)
+        done = tree.check()
         assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("env", ["dev", "test", "prod"])
 def test_the_shipped_configuration_is_well(tree, env):
-    done = subprocess.run([tree.path / "build" / "fota_monitor", "-env", env, "-check"], capture_output=True, text=True,
-                          timeout=30, check=False)
+    done = tree.check("-env", env)
     assert (done.returncode, done.stderr) == (0, "")
 
 

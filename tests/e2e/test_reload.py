@@ -55,8 +55,8 @@ def test_added_removed_and_changed_services(monitor):
     before = pids_of(monitor)
     monitor.conf(svrs={"b": {"cmd": "run b2", "env": {"X": "1"}}, "c": {"cmd": "run c", "stop": {"timeout": 3}},
                        "d": {"cmd": "run d"}, "e": "run e", "f": {"cmd": "run f", "autostart": False}})
-    assert reload(monitor) == ["removed: a", "changed: b: cmd, env (restart)", "changed: c: stop", "added: e", "added: f",
-                               "SUCCESS"]
+    assert reload(monitor) == ["removed: a", "changed: b: cmd, env (restart)", "changed: c: stop", "added: e",
+                               "added: f", "SUCCESS"]
     after = pids_of(monitor)
     assert list(after) == ["b", "c", "d", "e", "f"]
     assert (after["c"], after["d"]) == (before["c"], before["d"])
@@ -97,7 +97,8 @@ def test_what_only_looks_different_is_no_change(monitor):
     before = pids_of(monitor)
     monitor.conf_text("""// a comment
         {"other": {"port": 1}, "test": {"svrs": {"b": "run b", /* and one more */ "a": {"stop": {"signal": "SIGTERM"},
-        "autostart": true, "cmd": "run a"}}, "clog": {"level": 15}, "port": 0, "rootpath": "svc", "bind": ["127.0.0.1"]}}""")
+        "autostart": true, "cmd": "run a"}}, "clog": {"level": 15}, "port": 0, "rootpath": "svc",
+        "bind": ["127.0.0.1"]}}""")
     assert reload(monitor) == ["nothing has changed", "SUCCESS"]
     assert pids_of(monitor) == before
 
@@ -206,13 +207,15 @@ def test_one_that_comes_and_goes_while_its_first_process_is_stopping(monitor):
         monitor.conf(svrs=svrs)
         count = len(monitor.events(kind="command"))
         asked.append(later(monitor.get, "reload"))
-        wait_until(lambda n=count: len(monitor.events(kind="command")) > n and "deaf" in monitor.statuses(), what="it is back")
+        wait_until(lambda n=count: len(monitor.events(kind="command")) > n and "deaf" in monitor.statuses(),
+                   what="it is back")
     asked.append(later(monitor.get, "stop", "deaf"))
     assert asked[-1].result(20).text == "SUCCESS\n"
     assert not is_alive(old), "a stop waits for the old one too"
     for one in asked[:-1]:
         assert "FAIL: deaf\ndeaf: " in one.result(20).text
-    assert monitor.status("deaf")["state"] == "down" and not monitor.processes()
+    assert monitor.status("deaf")["state"] == "down"
+    wait_until(lambda: not monitor.processes(), what="its child has died of the same signal")
     assert len(monitor.events(service="deaf", kind="starting")) == 1
     assert monitor.get("start", "deaf").text == "SUCCESS\n"
 
@@ -226,7 +229,8 @@ def test_commands_that_wait_for_a_service_that_is_removed(monitor):
     assert monitor.get("stop", "start", timeout=0.1).status == 504
     asked = {name: later(monitor.get, name, name) for name in names}
     wait_until(lambda: {s["state"] for s in monitor.statuses().values()} == {"stopping"}
-               and monitor.status("start")["wanted"] and not monitor.status("stop")["wanted"], what="all are on their way")
+               and monitor.status("start")["wanted"] and not monitor.status("stop")["wanted"],
+               what="all are on their way")
     monitor.conf()
     assert reload(monitor)[-1] == "SUCCESS"
     assert asked["stop"].result(20).text == "SUCCESS\n"
@@ -260,7 +264,8 @@ def test_environ_concerns_whom_it_concerns(monitor):
     assert reload(monitor) == ["changed: environ", "SUCCESS"]
     assert pids_of(monitor) == before, "written differently, the same for all"
     monitor.conf(environ="export WHO=all", svrs=svrs)
-    assert reload(monitor) == ["changed: a: environ (restart)", "changed: b: environ (restart)", "changed: environ", "SUCCESS"]
+    assert reload(monitor) == ["changed: a: environ (restart)", "changed: b: environ (restart)", "changed: environ",
+                               "SUCCESS"]
     after = pids_of(monitor)
     assert [environ_of(after[name])["WHO"] for name in "ab"] == ["all", "b"]
     monitor.conf(environ="export WHO=everybody", svrs=svrs)
@@ -450,7 +455,8 @@ def test_a_dry_run_changes_nothing(monitor):
     monitor.conf(port=free_port(), svrs={"a": "run a2", "b": "run b", "d": "run d"})
     plan = ["changed: a: cmd (restart)", "removed: c", "added: d", "changed: port or bind"]
     assert reload(monitor, **{"dry-run": "1"}) == plan
-    assert monitor.get("reload", **{"dry-run": "1", "format": "json"}).json() == {"ok": True, "plan": "\n".join(plan) + "\n"}
+    as_json = monitor.get("reload", **{"dry-run": "1", "format": "json"}).json()
+    assert as_json == {"ok": True, "plan": "\n".join(plan) + "\n", "services": {}}
     assert monitor.cli("-reload", "dry-run=1").stdout.splitlines() == plan
     assert (pids_of(monitor), monitor.address, len(monitor.events())) == (before, address, story)
     assert reload(monitor, **{"dry-run": "0"}) == plan + ["SUCCESS"]

@@ -490,6 +490,22 @@ static void a_monitor_that_goes_during_a_look(void **state)
     assert_int_equal(world_sim_spawns(fx.w), 0);
 }
 
+static void a_restart_before_the_first_look_is_obeyed(void **state)
+{
+    (void)state;
+    pid_t pid = by_hand("/srv/a/a --serve");
+    fixture_begin(fixture_conf("a", "b"));
+    service_restart(get("a"), 1);
+    service_restart(get("b"), 1);
+    run(5000);
+    assert_false(lives(pid));
+    assert_state("a", STATE_UP);
+    assert_int_not_equal(get("a")->proc.pid, pid);
+    assert_state("b", STATE_UP); /* of that one there was nothing to end */
+    assert_int_equal(world_sim_spawns(fx.w), 2);
+    assert_int_equal(get("b")->restarts, 0);
+}
+
 static void a_stop_before_the_first_look_is_obeyed(void **state)
 {
     (void)state;
@@ -541,6 +557,7 @@ int main(void)
         FIXTURE_TEST(an_audit_finds_the_lost),
         FIXTURE_TEST(without_the_process_table_services_are_started_all_the_same),
         FIXTURE_TEST(a_monitor_that_goes_during_a_look),
+        FIXTURE_TEST(a_restart_before_the_first_look_is_obeyed),
         FIXTURE_TEST(a_stop_before_the_first_look_is_obeyed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -228,8 +228,6 @@ static void test_links_are_kept(void **state)
     cmdline_fini(&c);
 }
 
-/* ---- environ ---- */
-
 static char *joined(char *const *list)
 {
     struct buf b = {0};
@@ -237,6 +235,47 @@ static char *joined(char *const *list)
         buf_addf(&b, "%s|", *list);
     return buf_take(&b);
 }
+
+/* What the process shows once the shell has become it; A is the program. */
+static void test_visible_arguments(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *cmd, *visible; /* NULL: not known, or no other than argv */
+    } cases[] = {
+        {"web/show 'a  b' \"c\\\"d\" e\\ f ''", "A|a  b|c\"d|e f||"},
+        {"X=1 web/show 2>&1 a >out b < 'in' # c", "A|a|b|"},
+        {"2>/dev/null 'web/show' ü='日本'", "A|ü=日本|"},
+        {"tool 'a'", "bin/tool|a|"},
+        {"web/show '$A' '*'", "A|$A|*|"},
+        {"web/show 'a' $A", NULL},
+        {"web/show 'a' *", NULL},
+        {"web/show 'a' ~", NULL},
+        {"$A/show 'a'", NULL},
+        {"PATH=/bin tool 'a'", NULL},
+        {"cd 'web'", NULL},
+        {"web/show a", NULL},
+        {"web/show 'a'; echo", NULL},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct cmdline_input in = {.cmd = cases[i].cmd, .rootpath = root, .path = in_root("bin")};
+        struct cmdline c;
+        must_resolve(&in, &c);
+        if (!c.visible != !cases[i].visible)
+            fail_msg("%s: visible is %s", cases[i].cmd, c.visible ? "known" : "not known");
+        char wanted[512] = "", *got = joined(c.visible);
+        if (cases[i].visible) {
+            bool show = cases[i].visible[0] == 'A';
+            snprintf(wanted, sizeof wanted, "%s%s", in_root(show ? "web/show" : "bin/tool"),
+                     strchr(cases[i].visible, '|'));
+        }
+        assert_string_equal(got ? got : "", wanted);
+        free(got);
+        cmdline_fini(&c);
+    }
+}
+
+/* ---- environ ---- */
 
 static void test_native_environ(void **state)
 {
@@ -307,6 +346,7 @@ int main(void)
         cmocka_unit_test(test_executable),
         cmocka_unit_test(test_untidy_rootpath),
         cmocka_unit_test(test_links_are_kept),
+        cmocka_unit_test(test_visible_arguments),
         cmocka_unit_test(test_native_environ),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

@@ -107,6 +107,24 @@ static void refuses_what_is_no_file_without_waiting(void **state)
     assert_int_equal(console_open("/nonexistent/folder/log"), -ENOENT);
 }
 
+static void follows_links_of_ours_only(void **state)
+{
+    (void)state;
+    char other[96];
+    snprintf(other, sizeof other, "%s/other", dir);
+    assert_int_equal(symlink(other, path), 0);
+    int fd = console_open(path);
+    assert_true(fd >= 0);
+    close(fd);
+    assert_int_equal(access(other, F_OK), 0);
+    if (geteuid() == 0) {
+        assert_int_equal(lchown(path, 65534, 65534), 0);
+        assert_int_equal(console_open(path), -EPERM);
+        assert_null(console_tail(path, 5, 100));
+    }
+    unlink(other);
+}
+
 static void a_device_will_do(void **state)
 {
     (void)state;
@@ -156,6 +174,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(creates_and_appends, setup, teardown),
         cmocka_unit_test_setup_teardown(two_writers_do_not_overwrite_each_other, setup, teardown),
         cmocka_unit_test_setup_teardown(refuses_what_is_no_file_without_waiting, setup, teardown),
+        cmocka_unit_test_setup_teardown(follows_links_of_ours_only, setup, teardown),
         cmocka_unit_test_setup_teardown(a_device_will_do, setup, teardown),
         cmocka_unit_test_setup_teardown(tail_shows_the_last_lines, setup, teardown),
         cmocka_unit_test_setup_teardown(tail_is_bounded, setup, teardown),

@@ -262,13 +262,18 @@ static void release_adopted(void)
     close(fd);
 }
 
-static bool kernel_keeps_exit_status(void)
+static bool kernel_is(int wanted_major, int wanted_minor)
 {
     struct utsname u;
     int major = 0, minor = 0;
     assert_int_equal(uname(&u), 0);
     assert_int_equal(sscanf(u.release, "%d.%d", &major, &minor), 2);
-    return major > 6 || (major == 6 && minor >= 15);
+    return major > wanted_major || (major == wanted_major && minor >= wanted_minor);
+}
+
+static bool kernel_keeps_exit_status(void)
+{
+    return kernel_is(6, 15);
 }
 
 static void end_of_an_adopted_process(void **state)
@@ -298,6 +303,34 @@ static void end_of_an_adopted_process(void **state)
     assert_int_equal(how.signal, how.known ? SIGTERM : 0);
     assert_int_equal(how.code, -1);
     proc_close(&p);
+}
+
+/* It leads a group, is no child of ours, and its own parent collects it: its number is free, its group lives on. */
+static void the_group_of_an_adopted_leader_goes_with_it(void **state)
+{
+    (void)state;
+    if (!kernel_is(6, 9)) /* it can't signal a group by pidfd */
+        skip();
+    struct proc parent, p;
+    struct proc_exit how;
+    start_shell("setsid sh -c 'sleep 1000 & echo $$ $!; read x < \"$0\"' \"$0\" & wait; exec sleep 1000", &parent);
+    pid_t pid = await_number(), left = (pid_t)strtol(strchr(output, ' '), NULL, 10);
+    struct procfs_stat st;
+    assert_true(procfs_stat(pid, &st));
+    assert_int_equal(proc_adopt(pid, st.start_ticks, &p), 0);
+    assert_true(p.leader);
+    assert_false(p.child);
+    release_adopted();
+    await_end(&p);
+    for (int i = 0; i < WAIT_MS && procfs_stat(pid, &st); i++)
+        poll(NULL, 0, 1);
+    assert_false(procfs_stat(pid, &st));
+    assert_true(is_alive(left));
+    assert_true(proc_reap(&p, true, &how));
+    await_death(left);
+    proc_close(&p);
+    assert_int_equal(proc_signal(&parent, SIGKILL, PROC_GROUP), 0);
+    finish(&parent);
 }
 
 /* Its parent is alive and does not collect it: the status can be seen in /proc. */
@@ -388,6 +421,7 @@ int main(void)
         TEST(a_reused_pid_is_nobody_of_ours),
         TEST(adopts_only_the_one_meant),
         TEST(end_of_an_adopted_process),
+        TEST(the_group_of_an_adopted_leader_goes_with_it),
         TEST(zombie_of_somebody_else),
         TEST(the_impossible_is_refused),
         TEST(a_thousand_starts_leak_nothing),

@@ -93,6 +93,20 @@ static void is_refused_when_it_is_none(void **state)
     assert_non_null(strstr(err.text, path));
 }
 
+static void is_refused_when_it_is_somebody_elses(void **state)
+{
+    (void)state;
+    char token[TOKEN_SIZE];
+    struct err err = {0};
+    if (geteuid() != 0)
+        skip();
+    assert_true(token_ensure(path, token, &err));
+    assert_int_equal(chown(path, 65534, 65534), 0);
+    assert_false(token_ensure(path, token, &err));
+    assert_non_null(strstr(err.text, "somebody else"));
+    assert_string_equal(token, "");
+}
+
 static void can_fail_to_be_made(void **state)
 {
     (void)state;
@@ -120,9 +134,8 @@ int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, make_dir, remove_dir)
     const struct CMUnitTest tests[] = {
-        TEST(is_made_once_and_kept),      TEST(is_refused_when_others_may_read_it),
-        TEST(is_refused_when_it_is_none), TEST(can_fail_to_be_made),
-        TEST(only_equals_itself),
+        TEST(is_made_once_and_kept), TEST(is_refused_when_others_may_read_it),   TEST(is_refused_when_it_is_none),
+        TEST(can_fail_to_be_made),   TEST(is_refused_when_it_is_somebody_elses), TEST(only_equals_itself),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
