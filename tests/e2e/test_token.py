@@ -112,3 +112,17 @@ def test_a_token_that_is_not_safe_is_not_used(demo):
     assert "others may read or write it" in demo.stderr()
     headers = {"Authorization": f"Bearer {path.read_text().strip()}"}
     assert demo.http("/?command=stop&service=demo", headers=headers).status == 401
+
+
+def test_a_run_folder_that_others_may_write_is_refused(demo):
+    demo.start()
+    demo.wait_up()
+    demo.terminate()
+    run = demo.home / "run"
+    run.chmod(0o777)
+    demo.start(wait=False)
+    assert demo.exit_code() == 2
+    assert f"Error: rundir {run}: others may write there" in demo.stderr()
+    run.chmod(0o700)
+    demo.start()
+    assert demo.get("status").exit_code == 0

@@ -160,6 +160,17 @@ static void a_marker_of_somebody_else(void **state)
         assert_int_equal(found.owner[i], -1);
 }
 
+static void a_marker_shown_by_another_user(void **state)
+{
+    (void)state;
+    /* Anybody can set the variable; a daemon that gave up its rights also has the command line. */
+    ADD(.cmdline = "sleep 77", .marker = FIXTURE_PREFIX "a", .uid = UID + 1);
+    pid_t daemon = ADD(.cmdline = "/srv/b/b --serve", .marker = FIXTURE_PREFIX "b", .uid = UID + 1);
+    look_for(fixture_conf("a", "b"));
+    assert_found(0, 0, 0, 0);
+    assert_found(1, daemon, 0, 0);
+}
+
 static void the_command_line(void **state)
 {
     (void)state;
@@ -394,6 +405,7 @@ int main(void)
         TEST(an_empty_table_and_no_services),
         TEST(the_marked_leader),
         TEST(a_marker_of_somebody_else),
+        TEST(a_marker_shown_by_another_user),
         TEST(the_command_line),
         TEST(another_user),
         TEST(ourselves_and_the_dead),
