@@ -38,7 +38,7 @@ static bool make_rundir(const struct conf *conf, struct err *err)
     if ((mkdir(conf->rundir, 0700) && errno != EEXIST) || stat(conf->rundir, &st))
         return err_set(err, "rundir %s: %s", conf->rundir, strerror(errno));
     if (!S_ISDIR(st.st_mode))
-        return err_set(err, "rundir %s: it is no folder", conf->rundir);
+        return err_set(err, "rundir %s: %s", conf->rundir, strerror(ENOTDIR));
     /* Who may replace the lock or the token there is the master of the monitor. */
     if ((st.st_uid != geteuid() && st.st_uid != 0) || (st.st_mode & 022))
         return err_set(err, "rundir %s: others may write there; it must be the monitor's own (chmod 700)",

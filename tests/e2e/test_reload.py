@@ -141,7 +141,7 @@ def test_what_does_not_start_any_more_is_told(monitor):
     assert lines[4].startswith("c: ") and "not/there" in lines[4]
     assert pids_of(monitor)["b"] == before["b"]
     reply = monitor.get("reload", format="json")
-    assert reply.json() == {"ok": True, "services": {}}
+    assert reply.json() == {"ok": True, "plan": "nothing has changed\n", "services": {}}
 
 
 def test_a_removed_service_is_stopped_the_way_it_was_configured(monitor):
