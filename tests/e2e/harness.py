@@ -344,15 +344,24 @@ class Monitor:
             return found["state"] == "up" and found["pid"] != old and found["pid"]
         return wait_until(look, timeout, lambda: f"{name} is up as another process than {old}; it is {self.status(name)}")
 
-    def events(self, **match):
-        """What the journal says. `service=None` asks for the monitor's own events."""
+    def _journal(self, match):
         path = self.home / "run" / f"{self.env}.events.jsonl"
         lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
         found = [json.loads(line) for line in lines if line.endswith("\n")]
         return [e for e in found if all(e.get(key) == value for key, value in match.items())]
 
+    def events(self, **match):
+        """What the journal says. `service=None` asks for the monitor's own events."""
+        if self.alive:
+            # It writes its journal once a turn of its loop. With one more answer that turn is over, and what led to
+            # the answer before is written.
+            with contextlib.suppress(OSError):
+                self.http("/?command=version", timeout=5)
+        return self._journal(match)
+
     def wait_event(self, timeout=TIMEOUT, **match):
-        return wait_until(lambda: self.events(**match), timeout, lambda: f"an event {match}; {self.events()[-20:]}")[-1]
+        return wait_until(lambda: self._journal(match), timeout,
+                          lambda: f"an event {match}; {self._journal({})[-20:]}")[-1]
 
     def processes(self, name=None):
         wanted = f"{MARKER}={self.home}:{self.env}/{name or ''}".encode()
@@ -378,6 +387,8 @@ class Monitor:
                                             "stderr": subprocess.DEVNULL, "env": outside, "cwd": "/",
                                             "start_new_session": True, **popen})
         self.by_hand.append(process)
+        # Popen returns while the kernel is still at it: for a moment the new program shows no command line.
+        wait_until(lambda: cmdline_of(process.pid) or process.poll() is not None, what=f"{argv} runs")
         return process
 
     # -- the end

@@ -125,4 +125,4 @@ def test_a_run_folder_that_others_may_write_is_refused(demo):
     assert f"Error: rundir {run}: others may write there" in demo.stderr()
     run.chmod(0o700)
     demo.start()
-    assert demo.get("status").exit_code == 0
+    demo.wait_up()
