@@ -65,6 +65,8 @@ static enum MHD_Result queue_request(struct call *c)
     add_headers(response, r->format, r->exit_code);
     if (r->status == MHD_HTTP_UNAUTHORIZED) /* so that a browser asks for it */
         MHD_add_response_header(response, "WWW-Authenticate", "Basic realm=\"fota_monitor: the token as password\"");
+    if (r->status == MHD_HTTP_METHOD_NOT_ALLOWED)
+        MHD_add_response_header(response, "Allow", "GET, POST");
     return queue(c, (unsigned)r->status, response);
 }
 
@@ -229,6 +231,15 @@ static bool may_go_on(struct call *c)
     return false;
 }
 
+/* Who asks by HEAD wants to know what a GET would say, and counts on it to change nothing. */
+static bool may_be_asked(struct request *r, bool head)
+{
+    if (!head || !r->command || !r->command->changes)
+        return true;
+    request_fail(r, 405, EXIT_USAGE, "method", "%s changes something: use GET or POST", r->command->name);
+    return false;
+}
+
 static void on_finished(struct request *r, void *arg)
 {
     (void)r;
@@ -240,7 +251,7 @@ static void on_finished(struct request *r, void *arg)
     MHD_resume_connection(c->connection);
 }
 
-static enum MHD_Result answer(struct call *c, const char *url)
+static enum MHD_Result answer(struct call *c, const char *url, bool head)
 {
     struct request *r = c->request;
     if (!strcmp(url, "/healthz"))
@@ -250,7 +261,7 @@ static enum MHD_Result answer(struct call *c, const char *url)
     MHD_get_connection_values_n(c->connection, MHD_GET_ARGUMENT_KIND, on_argument, c);
     if (!r->done && is_plain_status(r))
         return queue_status(c);
-    if (!r->done && may_go_on(c))
+    if (!r->done && may_go_on(c) && may_be_asked(r, head))
         request_run(r, on_finished, c);
     if (r->done)
         return queue_request(c);
@@ -298,7 +309,7 @@ enum MHD_Result call_handle(void *arg, struct MHD_Connection *connection, const 
         c->post = NULL;
     }
     end_value(c);
-    return answer(c, url);
+    return answer(c, url, !strcmp(method, "HEAD"));
 }
 
 void call_completed(void *arg, struct MHD_Connection *connection, void **call, enum MHD_RequestTerminationCode why)

@@ -417,6 +417,18 @@ def test_head_is_a_get_without_its_body(shared):
             assert head.headers[name] == get.headers[name]
 
 
+def test_head_of_a_change_changes_nothing(shared):
+    before, story = shared.statuses(), shared.get("history", "alpha").text
+    for command in sorted(CHANGES):
+        query = f"/?command={command}" + ("&service=alpha" if command in NEED_SERVICE else "")
+        for path, body in [(query, None), ("/", query[2:]), (query + "&format=json", None)]:
+            head = shared.http(path, "HEAD", body)
+            assert (head.status, head.headers["Allow"], head.exit_code, head.text) == (405, "GET, POST", 2, "")
+    assert [(s["pid"], s["state"]) for s in shared.statuses().values()] == \
+           [(s["pid"], s["state"]) for s in before.values()]
+    assert shared.get("history", "alpha").text == story
+
+
 def test_healthz(shared):
     reply = shared.http("/healthz")
     assert (reply.status, reply.text) == (200, "ok\n")
