@@ -293,23 +293,34 @@ static void run_version(struct request *r)
     request_done(r, 200, EXIT_OK);
 }
 
+static void add_arg_help(struct buf *b, const struct command_arg *a)
+{
+    buf_adds(b, a->help ? a->help : "");
+    if (a->standard)
+        buf_addf(b, "%s(%s)", a->help && a->help[0] ? " " : "", a->standard);
+}
+
 static void help_json(struct buf *b, const struct command *c)
 {
+    struct buf text = {0};
     buf_adds(b, "{\"name\":");
     buf_add_json(b, c->name);
     buf_adds(b, ",\"help\":");
-    buf_add_json(b, c->help);
+    buf_add_json(b, c->help ? c->help : "");
     buf_addf(b, ",\"changes\":%s,\"service\":\"%s\",\"args\":{", c->changes ? "true" : "false",
              c->services == COMMAND_SERVICES       ? "required"
              : c->services == COMMAND_ANY_SERVICES ? "optional"
                                                    : "none");
-    for (size_t k = 0; k < COMMAND_ARGS && c->args[k].name; k++) {
-        buf_adds(b, k ? "," : "");
-        buf_add_json(b, c->args[k].name);
+    for (const struct command_arg *a = c->args; a && a->name; a++) {
+        buf_clear(&text);
+        add_arg_help(&text, a);
+        buf_adds(b, a == c->args ? "" : ",");
+        buf_add_json(b, a->name);
         buf_addc(b, ':');
-        buf_add_json(b, c->args[k].help);
+        buf_add_json(b, buf_str(&text));
     }
-    buf_adds(b, "}}");
+    buf_adds(b, c->any_args ? "},\"any_args\":true}" : "}}");
+    buf_fini(&text);
 }
 
 static void run_help(struct request *r)
@@ -317,19 +328,24 @@ static void run_help(struct request *r)
     const struct command *c;
     bool json = r->format == FORMAT_JSON;
     buf_adds(&r->body, json ? "{\"commands\":[" : "");
-    for (size_t i = 0; (c = command_at(i)); i++) {
+    for (size_t i = 0; (c = command_at(r->admin, i)); i++) {
         if (json) {
             buf_adds(&r->body, i ? ",\n" : "");
             help_json(&r->body, c);
             continue;
         }
-        buf_addf(&r->body, "%-10s %s\n", c->name, c->help);
-        for (size_t k = 0; k < COMMAND_ARGS && c->args[k].name; k++)
-            buf_addf(&r->body, "%-10s   %s=%s\n", "", c->args[k].name, c->args[k].help);
+        buf_addf(&r->body, "%-10s %s\n", c->name, c->help ? c->help : "");
+        for (const struct command_arg *a = c->args; a && a->name; a++) {
+            buf_addf(&r->body, "%-10s   %s=", "", a->name);
+            add_arg_help(&r->body, a);
+            buf_addc(&r->body, '\n');
+        }
     }
     buf_adds(&r->body, json ? "]}\n" : "");
     request_done(r, 200, EXIT_OK);
 }
+
+#define ARGS(...) ((const struct command_arg[]){__VA_ARGS__, {.name = NULL}})
 
 const struct command builtin_commands[] = {
     {.name = "status",
@@ -360,19 +376,19 @@ const struct command builtin_commands[] = {
     {.name = "history",
      .help = "what happened to services, newest last",
      .services = COMMAND_SERVICES,
-     .args = {{"lines", "no more than so many events of each"}},
+     .args = ARGS({"lines", "no more than so many events of each", NULL}),
      .run = run_history},
     {.name = "log",
      .help = "the end of the console logs of services",
      .services = COMMAND_SERVICES,
-     .args = {{"lines", "how many lines of each (20)"}},
+     .args = ARGS({"lines", "how many lines of each", "20"}),
      .run = run_log},
     {.name = "why", .help = "why services are in the state they are in", .services = COMMAND_SERVICES, .run = run_why},
     {.name = "reload",
      .help = "read conf.json again and apply what has changed",
      .services = COMMAND_NO_SERVICE,
      .changes = true,
-     .args = {{"dry-run", "1: only show what would change"}},
+     .args = ARGS({"dry-run", "1: only show what would change", NULL}),
      .run = run_reload},
     {.name = "version",
      .help = "the version of the running monitor",

@@ -1,6 +1,7 @@
 #include "command.h"
 
 #include "builtin.h"
+#include "options.h"
 
 #include <errno.h>
 #include <math.h>
@@ -13,19 +14,64 @@
 #define TIMEOUT_MAX_S (7 * 24 * 3600)
 #define TIMEOUT_SLACK_MS 20000 /* beyond the longest stop timeout of the services concerned */
 
-const struct command *command_at(size_t i)
+/* ---- the registry */
+
+const struct command *command_at(const struct admin *admin, size_t i)
 {
-    return builtin_commands[i].name ? &builtin_commands[i] : NULL;
+    for (size_t k = 0; builtin_commands[k].name; k++)
+        if (i-- == 0)
+            return &builtin_commands[k];
+    return admin->extra && i < admin->extra->count ? admin->extra->commands[i] : NULL;
 }
 
-const struct command *command_find(const char *name)
+static const struct command *find_builtin(const char *name)
 {
-    const struct command *c;
-    for (size_t i = 0; (c = command_at(i)); i++)
-        if (!strcmp(c->name, name))
-            return c;
+    for (size_t i = 0; builtin_commands[i].name; i++)
+        if (!strcmp(builtin_commands[i].name, name))
+            return &builtin_commands[i];
     return NULL;
 }
+
+static const struct command *find_extra(const struct command_table *t, const char *name)
+{
+    for (size_t i = 0; t && i < t->count; i++)
+        if (!strcmp(t->commands[i]->name, name))
+            return t->commands[i];
+    return NULL;
+}
+
+const struct command *command_find(const struct admin *admin, const char *name)
+{
+    const struct command *c = find_builtin(name);
+    return c ? c : find_extra(admin->extra, name);
+}
+
+bool command_is_reserved(const char *name)
+{
+    return find_builtin(name) || options_has(name);
+}
+
+static struct command_table *hold(struct command_table *t)
+{
+    if (t)
+        t->holders++;
+    return t;
+}
+
+static void let_go(struct command_table *t)
+{
+    if (t && --t->holders == 0 && t->unused)
+        t->unused(t);
+}
+
+void command_set_extra(struct admin *admin, struct command_table *table)
+{
+    struct command_table *before = admin->extra;
+    admin->extra = hold(table);
+    let_go(before);
+}
+
+/* ---- a request's life */
 
 const char *request_arg(const struct request *r, const char *key)
 {
@@ -81,6 +127,7 @@ void request_free(struct request *r)
     free(r->who);
     buf_fini(&r->body);
     buf_fini(&r->members);
+    let_go(r->table);
     free(r);
 }
 
@@ -172,7 +219,11 @@ static void set_timeout(struct request *r, const char *value)
 
 static void set_command(struct request *r, const char *value)
 {
-    r->command = command_find(value);
+    let_go(r->table);
+    r->table = NULL;
+    r->command = command_find(r->admin, value);
+    if (r->command && !find_builtin(value))
+        r->table = hold(r->admin->extra);
     if (!r->command)
         bad_parameter(r, 404, "unknown_command", "command[%s] unknown; command=help lists them all", value);
 }
@@ -310,12 +361,12 @@ static bool find_services(struct request *r)
 
 static bool check_args(struct request *r)
 {
-    for (size_t i = 0; i < r->nargs; i++) {
+    for (size_t i = 0; i < r->nargs && !r->command->any_args; i++) {
         bool known = false;
         struct buf b = {0};
-        for (size_t k = 0; k < COMMAND_ARGS && r->command->args[k].name; k++) {
-            known = known || !strcmp(r->command->args[k].name, r->args[i].key);
-            buf_addf(&b, "%s, ", r->command->args[k].name);
+        for (const struct command_arg *a = r->command->args; a && a->name; a++) {
+            known = known || !strcmp(a->name, r->args[i].key);
+            buf_addf(&b, "%s, ", a->name);
         }
         if (!known)
             request_fail(r, 400, EXIT_USAGE, "bad_argument",

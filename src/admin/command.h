@@ -20,18 +20,29 @@ enum command_services {
 
 struct command_arg {
     const char *name, *help;
+    const char *standard; /* what holds when it is not given, for help; NULL: nothing to tell */
 };
-
-#define COMMAND_ARGS 4
 
 struct command {
     const char *name, *help;
     enum command_services services;
-    bool changes;                          /* something; the others only read */
-    bool open;                             /* whoever reaches the port may use it */
-    struct command_arg args[COMMAND_ARGS]; /* ended by a NULL name, beside service, format and timeout */
+    bool changes;                   /* something; the others only read */
+    bool open;                      /* whoever reaches the port may use it */
+    bool any_args;                  /* takes any argument, whether it is in args or not */
+    const struct command_arg *args; /* ended by one without a name; beside service, format and timeout; may be NULL */
     /* Carries the request out: calls request_done now or later. */
     void (*run)(struct request *r);
+    void *data; /* of whoever made the command */
+};
+
+/* Commands beside the builtin ones. Owned by whoever made it, who must keep it and all
+ * it points at until `unused` was called. */
+struct command_table {
+    const struct command *const *commands;
+    size_t count;
+    /* No request and no admin holds it any more: it may be freed, also from inside the call. May be NULL. */
+    void (*unused)(struct command_table *t);
+    unsigned holders; /* kept by command.c */
 };
 
 /* The codes of the command line, which every answer carries. */
@@ -63,6 +74,7 @@ struct request_slot {
 struct request {
     struct admin *admin;
     const struct command *command;
+    struct command_table *table; /* where it is from; NULL: builtin */
     enum request_format format;
     char *who;          /* who asked, for events: "the command line, 127.0.0.1" */
     char *service_text; /* as given; NULL: not given */
@@ -101,13 +113,21 @@ struct admin {
     /* Listens as `next` says, beside or instead of now; false leaves all as it was. For reload. */
     bool (*relisten)(void *arg, const struct conf *next, struct err *err);
     void *arg;
-    char token[TOKEN_SIZE]; /* "": there is none, nobody can show it */
-    uint64_t requests;      /* how many were made */
+    struct command_table *extra; /* set by command_set_extra */
+    char token[TOKEN_SIZE];      /* "": there is none, nobody can show it */
+    uint64_t requests;           /* how many were made */
 };
 
 /* The command of that name, or NULL; and the i-th in the order of help, NULL past the end. */
-const struct command *command_find(const char *name);
-const struct command *command_at(size_t i);
+const struct command *command_find(const struct admin *admin, const char *name);
+const struct command *command_at(const struct admin *admin, size_t i);
+
+/* Names that no further command may have: those of builtin commands and of the command line's options. */
+bool command_is_reserved(const char *name);
+
+/* From now on these commands are known beside the builtin ones, in place of those of
+ * before (NULL: none). Requests under way keep the table they were made with. */
+void command_set_extra(struct admin *admin, struct command_table *table);
 
 /* A request for a command by name, to be filled by request_set and run. Never NULL but
  * when memory runs out. `who` is copied. */

@@ -43,6 +43,11 @@ static const struct option_row *find_row(const char *name, size_t len)
     return NULL;
 }
 
+bool options_has(const char *name)
+{
+    return find_row(name, strlen(name)) != NULL;
+}
+
 static bool add_arg(struct options *o, const char *arg, struct err *err)
 {
     if (!strchr(arg, '='))

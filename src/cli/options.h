@@ -35,6 +35,9 @@ struct options {
 /* Reads argv; false with a message about what is wrong. */
 bool options_parse(struct options *out, int argc, char **argv, struct err *err);
 
+/* Is -NAME one of the options, and so no command? */
+bool options_has(const char *name);
+
 /* The text of -h. Static. */
 const char *options_help(void);
 

@@ -272,6 +272,74 @@ int event_journal_flush(struct event_journal *j)
     return news ? r : 0;
 }
 
+/* ---- listeners */
+
+/* An event that was emitted while another one was being told. */
+struct event_untold {
+    struct event_untold *next;
+    char *service; /* NULL: the monitor's */
+    struct event event;
+};
+
+void event_listen(struct event_journal *j, struct event_listener *l)
+{
+    l->next = j->listeners; /* in front: it does not hear the event being told */
+    j->listeners = l;
+}
+
+void event_unlisten(struct event_journal *j, struct event_listener *l)
+{
+    for (struct event_listener **p = &j->listeners; *p; p = &(*p)->next)
+        if (*p == l) {
+            *p = l->next;
+            if (j->next_told == l)
+                j->next_told = l->next;
+            return;
+        }
+}
+
+static void keep_untold(struct event_journal *j, const char *service, const struct event *e)
+{
+    struct event_untold *u = malloc(sizeof *u);
+    char *name = service ? strdup(service) : NULL;
+    if (!u || (service && !name)) {
+        free(u);
+        free(name);
+        return;
+    }
+    *u = (struct event_untold){.service = name, .event = *e};
+    *j->untold_end = u;
+    j->untold_end = &u->next;
+}
+
+static void tell_one(struct event_journal *j, const char *service, const struct event *e)
+{
+    for (struct event_listener *l = j->listeners; l; l = j->next_told) {
+        j->next_told = l->next;
+        l->event(l, service, e);
+    }
+}
+
+static void tell(struct event_journal *j, const char *service, const struct event *e)
+{
+    if (j->telling) {
+        keep_untold(j, service, e);
+        return;
+    }
+    j->telling = true;
+    j->untold_end = &j->untold;
+    tell_one(j, service, e);
+    for (struct event_untold *u; (u = j->untold);) {
+        tell_one(j, u->service, &u->event);
+        j->untold = u->next;
+        if (!u->next)
+            j->untold_end = &j->untold;
+        free(u->service);
+        free(u);
+    }
+    j->telling = false;
+}
+
 uint64_t event_emit(struct event_journal *j, struct event_ring *ring, const char *service, struct event *e)
 {
     e->seq = ++j->last_seq;
@@ -289,7 +357,7 @@ uint64_t event_emit(struct event_journal *j, struct event_ring *ring, const char
             j->pending.data[before] = 0;
     }
     j->lost += !kept;
-    if (j->notify)
-        j->notify(j->notify_arg, service, e);
+    if (j->listeners)
+        tell(j, service, e);
     return e->seq;
 }

@@ -1,7 +1,7 @@
 /* What happened, and why: numbered events, each with the number of what led to it.
  *
  * Every event goes three ways: into its owner's ring in memory (for -why and
- * -history), as a JSON line into the journal, and to a subscriber. */
+ * -history), as a JSON line into the journal, and to those who listen. */
 #ifndef FM_EVENT_H
 #define FM_EVENT_H
 
@@ -79,6 +79,17 @@ enum event_kind event_kind_named(const char *name);
 /* Adds the event as one JSON object, without newline. `service` NULL: the monitor's. */
 void event_json(struct buf *b, const char *service, const struct event *e);
 
+/* Embedded in who wants to hear of every event as it is emitted. */
+struct event_listener {
+    struct event_listener *next;
+    /* service NULL: the monitor's own. Both are the callee's only during the call. It may
+     * listen, unlisten (itself and others) and emit: what is emitted from inside is told
+     * after this event has been told to all, so that everybody hears them in their order. */
+    void (*event)(struct event_listener *l, const char *service, const struct event *e);
+};
+
+struct event_untold;
+
 /* The file of JSON lines. Lines are gathered and written by event_journal_flush, which
  * the owner calls before it waits; so a burst of events costs one write. When the file
  * passes max_size it is renamed to FILE.1 (replacing the one there) and begun anew. When
@@ -92,9 +103,10 @@ struct event_journal {
     uint64_t lost;    /* lines given up because the file could not be written */
     bool complaining; /* the failure was already reported */
     bool torn;        /* the file ends within a line, whose rest is pending */
-    /* Called with every event as it is emitted; service NULL: the monitor's. May be NULL. */
-    void (*notify)(void *arg, const char *service, const struct event *e);
-    void *notify_arg;
+    struct event_listener *listeners;
+    struct event_listener *next_told; /* who hears the event being told after the one that hears it now */
+    bool telling;
+    struct event_untold *untold, **untold_end; /* emitted meanwhile */
 };
 
 /* Opens (creates, 0600) the journal for appending; numbers go on from its last line.
@@ -106,7 +118,13 @@ void event_journal_close(struct event_journal *j);
 /* 0, or -errno the first time writing fails (0 again while it goes on failing). */
 int event_journal_flush(struct event_journal *j);
 
-/* Numbers the event, puts it into the ring and the journal, tells the subscriber.
+/* From the next event on l hears of them, until event_unlisten (which does nothing to one
+ * that is not listening). The listener is borrowed. */
+void event_listen(struct event_journal *j, struct event_listener *l);
+void event_unlisten(struct event_journal *j, struct event_listener *l);
+
+/* Numbers the event, puts it into the ring and the journal, tells the listeners (an
+ * event emitted by one of them is not told when there is no memory to keep it for that).
  * wall_ms and mono_ms are the caller's to set. Returns its number. */
 uint64_t event_emit(struct event_journal *j, struct event_ring *ring, const char *service, struct event *e);
 

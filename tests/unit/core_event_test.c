@@ -369,28 +369,124 @@ static void an_unfinished_line_is_ended(void **state)
     event_ring_fini(&r);
 }
 
-static void notify(void *arg, const char *service, const struct event *e)
+/* ---- listeners */
+
+/* Notes what it hears; at event `at` it does something more. */
+struct ear {
+    struct event_listener listener;
+    struct event_ring ring;
+    struct event_journal *journal;
+    struct buf heard;
+    uint64_t at;
+    struct ear *take_off, *put_on;
+    int emits;
+};
+
+static void hear(struct event_listener *l, const char *service, const struct event *e)
 {
-    struct buf *b = arg;
-    buf_addf(b, "%s:%d ", service ? service : "-", (int)e->seq);
+    struct ear *ear = CONTAINER_OF(l, struct ear, listener);
+    buf_addf(&ear->heard, "%s:%d ", service ? service : "-", (int)e->seq);
+    if (e->seq != ear->at)
+        return;
+    if (ear->take_off)
+        event_unlisten(ear->journal, &ear->take_off->listener);
+    if (ear->put_on)
+        event_listen(ear->journal, &ear->put_on->listener);
+    for (int i = 0; i < ear->emits; i++)
+        emit(ear->journal, &ear->ring, i % 2 ? NULL : "inner", "from inside");
 }
 
-static void subscribers_are_told_at_once(void **state)
+/* Three ears on a journal without a file; the last one listens first. */
+static void open_ears(struct event_journal *j, struct ear ears[3])
+{
+    *j = (struct event_journal){.fd = -1};
+    for (int i = 2; i >= 0; i--) {
+        ears[i] = (struct ear){.listener.event = hear, .journal = j};
+        event_listen(j, &ears[i].listener);
+    }
+}
+
+static void close_ears(struct event_journal *j, struct ear ears[3])
+{
+    for (int i = 0; i < 3; i++) {
+        buf_fini(&ears[i].heard);
+        event_ring_fini(&ears[i].ring);
+    }
+    event_journal_close(j);
+}
+
+static void listeners_are_told_at_once(void **state)
 {
     (void)state;
     struct event_journal j;
-    struct event_ring r = {0};
-    struct buf told = {0};
-    assert_int_equal(event_journal_open(&j, path, BIG), 0);
-    j.notify = notify;
-    j.notify_arg = &told;
-    emit(&j, &r, "a", "one");
-    emit(&j, &r, NULL, "two");
-    assert_string_equal(told.data, "a:1 -:2 ");
-    assert_int_equal(event_ring_find(&r, 2)->seq, 2);
-    buf_fini(&told);
-    event_journal_close(&j);
-    event_ring_fini(&r);
+    struct ear ears[3];
+    open_ears(&j, ears);
+    emit(&j, &ears[0].ring, "a", "one");
+    emit(&j, &ears[0].ring, NULL, "two");
+    for (int i = 0; i < 3; i++)
+        assert_string_equal(buf_str(&ears[i].heard), "a:1 -:2 ");
+    event_unlisten(&j, &ears[1].listener);
+    event_unlisten(&j, &ears[1].listener);
+    emit(&j, &ears[0].ring, "a", "three");
+    assert_string_equal(buf_str(&ears[0].heard), "a:1 -:2 a:3 ");
+    assert_string_equal(buf_str(&ears[1].heard), "a:1 -:2 ");
+    assert_string_equal(buf_str(&ears[2].heard), "a:1 -:2 a:3 ");
+    close_ears(&j, ears);
+}
+
+/* Whoever takes whomever off while an event is told: all others hear it once. */
+static void listeners_may_be_taken_off_from_inside(void **state)
+{
+    (void)state;
+    for (int by = 0; by < 3; by++)
+        for (int off = 0; off < 3; off++) {
+            struct event_journal j;
+            struct ear ears[3];
+            open_ears(&j, ears);
+            ears[by].at = 2;
+            ears[by].take_off = &ears[off];
+            for (int i = 0; i < 3; i++)
+                emit(&j, &ears[0].ring, "a", "something");
+            for (int i = 0; i < 3; i++) {
+                const char *expected = i != off ? "a:1 a:2 a:3 " : off > by ? "a:1 " : "a:1 a:2 ";
+                assert_string_equal(buf_str(&ears[i].heard), expected);
+            }
+            close_ears(&j, ears);
+        }
+}
+
+static void a_listener_from_inside_hears_the_next_event(void **state)
+{
+    (void)state;
+    struct event_journal j;
+    struct ear ears[3], late = {.listener.event = hear, .journal = &j};
+    open_ears(&j, ears);
+    ears[1].at = 1;
+    ears[1].put_on = &late;
+    emit(&j, &ears[0].ring, "a", "one");
+    emit(&j, &ears[0].ring, "a", "two");
+    assert_string_equal(buf_str(&late.heard), "a:2 ");
+    buf_fini(&late.heard);
+    close_ears(&j, ears);
+}
+
+static void events_from_inside_are_told_in_their_order(void **state)
+{
+    (void)state;
+    for (int by = 0; by < 3; by++) {
+        struct event_journal j;
+        struct ear ears[3];
+        open_ears(&j, ears);
+        ears[by].at = 1;
+        ears[by].emits = 2;
+        ears[(by + 1) % 3].at = 2;
+        ears[(by + 1) % 3].emits = 1;
+        emit(&j, &ears[0].ring, "a", "one");
+        emit(&j, &ears[0].ring, "a", "five");
+        for (int i = 0; i < 3; i++)
+            assert_string_equal(buf_str(&ears[i].heard), "a:1 inner:2 -:3 inner:4 a:5 ");
+        close_ears(&j, ears);
+    }
 }
 
 static void a_full_journal_is_put_aside(void **state)
@@ -543,7 +639,10 @@ int main(void)
         TEST(goes_on_where_it_was),
         TEST(numbers_go_on_whatever_lies_there),
         TEST(an_unfinished_line_is_ended),
-        TEST(subscribers_are_told_at_once),
+        TEST(listeners_are_told_at_once),
+        TEST(listeners_may_be_taken_off_from_inside),
+        TEST(a_listener_from_inside_hears_the_next_event),
+        TEST(events_from_inside_are_told_in_their_order),
         TEST(a_full_journal_is_put_aside),
         TEST(a_missing_folder_is_tried_again),
         TEST(a_full_disk_is_told_once_and_memory_is_bounded),

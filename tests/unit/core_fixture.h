@@ -26,6 +26,7 @@ struct fixture {
     struct world *w;
     struct conf *conf; /* the monitor's, once it was made */
     struct monitor *m;
+    struct event_listener judge;
 };
 
 static struct fixture fx;
@@ -88,9 +89,9 @@ static inline void fixture_set(char **member, const char *value)
 /* ---- the monitor */
 
 /* Judges every event as it is emitted: its cause must have been before it. */
-static inline void fixture_notify(void *arg, const char *service, const struct event *e)
+static inline void fixture_judge(struct event_listener *l, const char *service, const struct event *e)
 {
-    (void)arg;
+    (void)l;
     bool changes = e->kind <= EVENT_FAILED;
     if (e->cause >= e->seq || (changes && !e->cause))
         fail_msg("event %d (%s of %s) names %d as its cause", (int)e->seq, event_kind_name(e->kind),
@@ -135,7 +136,8 @@ static inline void fixture_make(struct conf *conf)
     fx.m = monitor_new(fx.w, conf, &err);
     if (!fx.m)
         fail_msg("%s", err.text);
-    fx.m->journal.notify = fixture_notify;
+    fx.judge = (struct event_listener){.event = fixture_judge};
+    event_listen(&fx.m->journal, &fx.judge);
 }
 
 static inline void fixture_begin(struct conf *conf)
