@@ -1,5 +1,7 @@
 #include "vm.h"
 
+#include "clock.h"
+
 #include <lua.h>
 
 #include <lauxlib.h>
@@ -7,11 +9,28 @@
 #include <lualib.h>
 
 #include <stdlib.h>
+#include <sys/random.h>
+#include <time.h>
+
+#define LOOK_EVERY 100                 /* instructions between two looks at the clock */
+#define WALL_FACTOR 20                 /* a turn may take so many budgets of real time */
+#define DESCRIBE_BYTES ((size_t)65536) /* more than the cap, to say that the cap was reached */
 
 struct vm {
     lua_State *L;
     size_t used;  /* bytes */
     size_t limit; /* bytes; 0: none */
+
+    int depth; /* calls from C into Lua that are on */
+    bool tripped;
+    int64_t budget_ns; /* 0: none */
+    int64_t began_ns;  /* monotonic */
+    int64_t look_ns;   /* before that moment the budget can't be used up */
+    int64_t cpu_ns;    /* processor time at the beginning; -1: not looked at yet */
+    int64_t spent_ns;
+
+    int64_t (*wall_ms)(void *arg);
+    void *wall_arg;
 };
 
 /* What a state begins with. Anything that reaches files, processes or code is
@@ -22,6 +41,15 @@ static const luaL_Reg libraries[] = {
 };
 
 static const char *const taken_out[] = {"dofile", "loadfile", "load"};
+
+static const char seed_key; /* its address: math.randomseed in the registry, out of reach of scripts */
+
+static int64_t read_ns(clockid_t id)
+{
+    struct timespec ts;
+    clock_gettime(id, &ts);
+    return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
+}
 
 static void *allocate(void *data, void *ptr, size_t old_size, size_t size)
 {
@@ -41,6 +69,97 @@ static void *allocate(void *data, void *ptr, size_t old_size, size_t size)
     return mem ? mem : ptr; /* Lua takes it for granted that shrinking never fails */
 }
 
+/* Whether the turn is over its budget. Processor time takes a system call, so it is read only when a budget's worth of
+ * real time may have used it up; the first quarter of a turn counts as processor time without a look. */
+static bool is_over(struct vm *vm)
+{
+    if (vm->tripped || !vm->budget_ns || vm->depth == 0)
+        return vm->tripped && vm->depth > 0;
+    int64_t now = read_ns(CLOCK_MONOTONIC);
+    if (now < vm->look_ns)
+        return false;
+    int64_t cpu = read_ns(CLOCK_THREAD_CPUTIME_ID), wall = now - vm->began_ns;
+    if (vm->cpu_ns < 0)
+        vm->cpu_ns = cpu - wall;
+    int64_t left = vm->budget_ns - (cpu - vm->cpu_ns);
+    vm->look_ns = now + left;
+    vm->tripped = left <= 0 || wall >= vm->budget_ns * WALL_FACTOR;
+    return vm->tripped;
+}
+
+static void on_count(lua_State *L, lua_Debug *ar);
+static void on_tripped(lua_State *L, lua_Debug *ar);
+
+/* The hook stays one that raises at each instruction. Level 0: the running function, 1: who called it. */
+static void raise_tripped(lua_State *L, int level)
+{
+    const struct vm *vm = vm_of(L);
+    lua_sethook(L, on_tripped, LUA_MASKCOUNT, 1);
+    luaL_where(L, level);
+    lua_pushfstring(L, "over budget: more than %d ms in one turn", (int)(vm->budget_ns / 1000000));
+    lua_concat(L, 2);
+    lua_error(L);
+}
+
+static void on_count(lua_State *L, lua_Debug *ar)
+{
+    (void)ar;
+    if (is_over(vm_of(L)))
+        raise_tripped(L, 0);
+}
+
+static void watch(lua_State *L)
+{
+    lua_sethook(L, on_count, LUA_MASKCOUNT, LOOK_EVERY);
+}
+
+/* The hook of a thread that was stopped. It may run again in a later turn. */
+static void on_tripped(lua_State *L, lua_Debug *ar)
+{
+    (void)ar;
+    if (is_over(vm_of(L)))
+        raise_tripped(L, 0);
+    watch(L);
+}
+
+/* An error raised in a hook leaves hooks off for good in a coroutine it ends: nothing may run in that one again. */
+static bool is_spoilt(lua_State *co)
+{
+    return lua_gethook(co) == on_tripped;
+}
+
+void vm_look(struct lua_State *L)
+{
+    if (is_over(vm_of(L)))
+        raise_tripped(L, 1);
+}
+
+static void enter(struct vm *vm, lua_State *L)
+{
+    if (vm->depth++ > 0)
+        return;
+    vm->tripped = false;
+    vm->began_ns = read_ns(CLOCK_MONOTONIC);
+    vm->look_ns = vm->began_ns + vm->budget_ns / 4;
+    vm->cpu_ns = -1;
+    if (lua_gethook(L) != on_count)
+        watch(L);
+}
+
+static void leave(struct vm *vm)
+{
+    if (--vm->depth == 0)
+        vm->spent_ns += read_ns(CLOCK_MONOTONIC) - vm->began_ns;
+}
+
+static void seed(lua_State *L, int64_t a, int64_t b)
+{
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &seed_key);
+    lua_pushinteger(L, a);
+    lua_pushinteger(L, b);
+    lua_call(L, 2, 0);
+}
+
 static int open_libraries(lua_State *L)
 {
     for (size_t i = 0; i < ARRAY_LEN(libraries); i++) {
@@ -53,6 +172,12 @@ static int open_libraries(lua_State *L)
         lua_pushnil(L);
         lua_setglobal(L, taken_out[i]);
     }
+    lua_getglobal(L, LUA_MATHLIBNAME);
+    lua_getfield(L, -1, "randomseed");
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &seed_key);
+    int64_t random[2];
+    if (getrandom(random, sizeof random, GRND_NONBLOCK) == sizeof random) /* else Lua's own choice stays */
+        seed(L, random[0], random[1]);
     return 0;
 }
 
@@ -70,7 +195,8 @@ struct vm *vm_new(int memory_mb, struct err *err)
         vm_free(vm);
         return NULL;
     }
-    *(struct vm **)lua_getextraspace(vm->L) = vm; /* coroutines inherit it */
+    *(struct vm **)lua_getextraspace(vm->L) = vm; /* coroutines inherit it, and the hook */
+    watch(vm->L);
     lua_pushcfunction(vm->L, open_libraries);
     if (!vm_call(vm->L, 0, 0, err)) {
         vm_free(vm);
@@ -93,6 +219,11 @@ struct lua_State *vm_state(struct vm *vm)
     return vm->L;
 }
 
+struct vm *vm_of(struct lua_State *L)
+{
+    return *(struct vm **)lua_getextraspace(L);
+}
+
 void vm_set_memory(struct vm *vm, int memory_mb)
 {
     vm->limit = memory_mb > 0 ? (size_t)memory_mb << 20 : 0;
@@ -103,17 +234,77 @@ size_t vm_memory(const struct vm *vm)
     return vm->used;
 }
 
-/* The message handler: makes a text of whatever was raised and adds the traceback. */
+void vm_set_budget(struct vm *vm, int budget_ms)
+{
+    vm->budget_ns = (int64_t)MAX(budget_ms, 0) * 1000000;
+}
+
+bool vm_tripped(const struct vm *vm)
+{
+    return vm->tripped;
+}
+
+int64_t vm_spent_us(const struct vm *vm)
+{
+    return vm->spent_ns / 1000;
+}
+
+void vm_set_clock(struct vm *vm, int64_t (*wall_ms)(void *arg), void *arg)
+{
+    vm->wall_ms = wall_ms;
+    vm->wall_arg = arg;
+}
+
+int64_t vm_wall_ms(const struct vm *vm)
+{
+    return vm->wall_ms ? vm->wall_ms(vm->wall_arg) : clock_wall_ms();
+}
+
+void vm_seed(struct vm *vm, int64_t n)
+{
+    seed(vm->L, n, 0); /* allocates nothing, so raises nothing */
+}
+
+static int to_text(lua_State *L)
+{
+    luaL_tolstring(L, 1, NULL);
+    return 1;
+}
+
+/* Pushes a text for whatever was raised. */
+static void push_message(lua_State *L, int index)
+{
+    if (lua_type(L, index) == LUA_TSTRING) {
+        lua_pushvalue(L, index);
+    } else if (lua_type(L, index) == LUA_TNUMBER || luaL_getmetafield(L, index, "__tostring") != LUA_TNIL) {
+        lua_pushcfunction(L, to_text);
+        lua_pushvalue(L, index);
+        if (lua_pcall(L, 1, 1, 0) != LUA_OK)
+            lua_pushfstring(L, "(error object is a %s whose __tostring fails)", luaL_typename(L, index));
+    } else {
+        lua_pushfstring(L, "(error object is a %s value)", luaL_typename(L, index));
+    }
+}
+
+/* The message handler: a text with the traceback. */
 static int describe(lua_State *L)
 {
-    const char *msg = luaL_tolstring(L, 1, NULL);
-    luaL_traceback(L, L, msg, 1);
+    push_message(L, 1);
+    luaL_traceback(L, L, lua_tostring(L, -1), 1);
+    return 1;
+}
+
+/* The same afterwards, for a coroutine that ended in an error: 1 is that coroutine, 2 what was raised. */
+static int describe_dead(lua_State *L)
+{
+    push_message(L, 2);
+    luaL_traceback(L, lua_touserdata(L, 1), lua_tostring(L, -1), 0);
     return 1;
 }
 
 static bool report(lua_State *L, int status, struct err *err)
 {
-    const struct vm *vm = *(struct vm **)lua_getextraspace(L);
+    const struct vm *vm = vm_of(L);
     if (status == LUA_ERRMEM && vm->limit)
         return err_set(err, "out of memory: Lua may use %zu MB", vm->limit >> 20);
     if (status == LUA_ERRMEM)
@@ -125,6 +316,7 @@ static bool report(lua_State *L, int status, struct err *err)
 
 bool vm_call(struct lua_State *L, int nargs, int nresults, struct err *err)
 {
+    struct vm *vm = vm_of(L);
     int base = lua_gettop(L) - nargs; /* the function; later the handler, below it */
     if (!lua_checkstack(L, LUA_MINSTACK)) {
         lua_settop(L, base - 1);
@@ -132,7 +324,9 @@ bool vm_call(struct lua_State *L, int nargs, int nresults, struct err *err)
     }
     lua_pushcfunction(L, describe);
     lua_insert(L, base);
+    enter(vm, L);
     int status = lua_pcall(L, nargs, nresults, base);
+    leave(vm);
     if (status == LUA_OK) {
         lua_remove(L, base);
         return true;
@@ -142,4 +336,44 @@ bool vm_call(struct lua_State *L, int nargs, int nresults, struct err *err)
     if (status == LUA_ERRMEM) /* some libraries do not collect before they give up: leave room for the next call */
         lua_gc(L, LUA_GCCOLLECT);
     return false;
+}
+
+/* What was raised is on the top of co; L is a thread that can run. Pops it. */
+static void report_dead(lua_State *co, lua_State *L, int status, struct err *err)
+{
+    struct vm *vm = vm_of(L);
+    if (status == LUA_ERRMEM || !lua_checkstack(L, LUA_MINSTACK)) {
+        report(co, LUA_ERRMEM, err);
+        lua_pop(co, 1);
+        return;
+    }
+    lua_pushcfunction(L, describe_dead);
+    lua_pushlightuserdata(L, co);
+    lua_xmove(co, L, 1);
+    size_t limit = vm->limit;
+    vm->limit += limit ? DESCRIBE_BYTES : 0;
+    status = lua_pcall(L, 2, 1, 0);
+    vm->limit = limit;
+    report(L, status, err);
+    lua_pop(L, 1);
+}
+
+enum vm_status vm_resume(struct lua_State *co, struct lua_State *from, int nargs, int *nresults, struct err *err)
+{
+    struct vm *vm = vm_of(co);
+    enter(vm, co);
+    int status = lua_resume(co, from, nargs, nresults);
+    if (status != LUA_OK && status != LUA_YIELD) {
+        *nresults = 0;
+        report_dead(co, from ? from : vm->L, status, err);
+        /* One that is running, or waits for another one, was refused and is as it was. */
+        if (lua_status(co) != LUA_OK && !is_spoilt(co)) {
+            lua_resetthread(co);
+            lua_settop(co, 0);
+        }
+    }
+    leave(vm);
+    if (status == LUA_ERRMEM)
+        lua_gc(vm->L, LUA_GCCOLLECT);
+    return status == LUA_OK ? VM_DONE : status == LUA_YIELD ? VM_YIELDED : VM_FAILED;
 }

@@ -107,13 +107,195 @@ static void test_libraries(void **state)
     vm_free(vm);
 }
 
+static int64_t fixed_clock(void *arg)
+{
+    return *(int64_t *)arg;
+}
+
+static void test_error_objects(void **state)
+{
+    (void)state;
+    struct vm *vm = vm_new(0, &err);
+    assert_non_null(vm);
+    static const char *const cases[][2] = {
+        {"error({code = 1})", "(error object is a table value)\n"},
+        {"error()", "(error object is a nil value)\n"},
+        {"error(42)", "42\n"},
+        {"error(setmetatable({}, {__tostring = function() error('no') end}))",
+         "(error object is a table whose __tostring fails)\n"},
+        {"error(setmetatable({}, {__tostring = function() return {} end}))",
+         "(error object is a table whose __tostring fails)\n"},
+        {"local mt = {} mt.__tostring = function() error(setmetatable({}, mt)) end error(setmetatable({}, mt))",
+         "(error object is a table whose __tostring fails)\n"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        assert_false(run(vm, cases[i][0], 0));
+        if (strncmp(err.text, cases[i][1], strlen(cases[i][1])) != 0)
+            fail_msg("%s: %s", cases[i][0], err.text);
+        assert_non_null(strstr(err.text, "stack traceback:"));
+    }
+    assert_int_equal(lua_gettop(vm_state(vm)), 0);
+    vm_free(vm);
+}
+
+/* Each would go on for ever. */
+static void test_budget(void **state)
+{
+    (void)state;
+    static const char *const endless[] = {
+        "while true do end",
+        "while true do pcall(error) end",
+        "while true do pcall(function() while true do end end) end",
+        "local function f() pcall(f) return f() end f()",
+        "repeat until coroutine.wrap(function() while true do end end)()",
+        "local co = coroutine.wrap(function() while true do pcall(coroutine.yield) end end) while true do co() end",
+        "local t = setmetatable({}, {__index = function(t, k) return t[k + 1] end})\n"
+        "while true do pcall(function() return t[1] end) end",
+        "local t <close> = setmetatable({}, {__close = function() while true do end end}) while true do end",
+        "table.sort({1, 2, 3}, function() while true do end end)",
+        "error(setmetatable({}, {__tostring = function() while true do end end}))",
+    };
+    struct vm *vm = vm_new(8, &err);
+    assert_non_null(vm);
+    vm_set_budget(vm, 5);
+    for (size_t i = 0; i < ARRAY_LEN(endless); i++) {
+        int64_t before = vm_spent_us(vm);
+        assert_false(run(vm, endless[i], 0));
+        assert_true(vm_tripped(vm));
+        if (i < ARRAY_LEN(endless) - 1 && !strstr(err.text, "over budget: more than 5 ms in one turn\n"))
+            fail_msg("%s: %s", endless[i], err.text);
+        assert_true(vm_spent_us(vm) - before >= 4000);
+    }
+    assert_true(run(vm, "return 1", 0)); /* the next turn has a budget of its own */
+    assert_false(vm_tripped(vm));
+    vm_set_budget(vm, 0);
+    assert_true(run(vm, "for i = 1, 1e6 do end", 0));
+    vm_free(vm);
+}
+
+static int call_again(lua_State *L)
+{
+    bool ok = vm_call(L, lua_gettop(L) - 1, 0, &err);
+    lua_pushboolean(L, ok);
+    return 1;
+}
+
+/* Only the outermost entry begins a turn. */
+static void test_nested_budget(void **state)
+{
+    (void)state;
+    struct vm *vm = vm_new(8, &err);
+    assert_non_null(vm);
+    vm_set_budget(vm, 5);
+    lua_register(vm_state(vm), "again", call_again);
+    assert_true(run(vm, "assert(again(function() end)) assert(not again(error, 'x'))", 0));
+    assert_false(run(vm, "while true do again(function() while true do end end) end", 0));
+    assert_true(vm_tripped(vm));
+    vm_free(vm);
+}
+
+static lua_State *coroutine(struct vm *vm, const char *code)
+{
+    lua_State *co = lua_newthread(vm_state(vm));
+    assert_int_equal(luaL_loadbufferx(co, code, strlen(code), "=task", "t"), LUA_OK);
+    return co;
+}
+
+static void test_resume(void **state)
+{
+    (void)state;
+    struct vm *vm = vm_new(8, &err);
+    assert_non_null(vm);
+    int n = 0;
+    lua_State *co = coroutine(vm, "local a, b = ... local c = coroutine.yield(a + b) return c, c * 2");
+    lua_pushinteger(co, 1);
+    lua_pushinteger(co, 2);
+    assert_int_equal(vm_resume(co, NULL, 2, &n, &err), VM_YIELDED);
+    assert_int_equal(n, 1);
+    assert_int_equal(lua_tointeger(co, -1), 3);
+    lua_pop(co, n);
+    lua_pushinteger(co, 21);
+    assert_int_equal(vm_resume(co, NULL, 1, &n, &err), VM_DONE);
+    assert_int_equal(n, 2);
+    assert_int_equal(lua_tointeger(co, -1), 42);
+    lua_pop(co, n);
+    assert_int_equal(vm_resume(co, NULL, 0, &n, &err), VM_FAILED);
+    assert_string_equal(err.text, "cannot resume dead coroutine\nstack traceback:");
+
+    co = coroutine(vm, "local t <close> = setmetatable({}, {__close = function() closed = true end})\n"
+                       "local function f() error('bad thing') end\n coroutine.yield() f()");
+    assert_int_equal(vm_resume(co, NULL, 0, &n, &err), VM_YIELDED);
+    assert_int_equal(vm_resume(co, NULL, 0, &n, &err), VM_FAILED);
+    assert_non_null(strstr(err.text, "task:2: bad thing\nstack traceback:"));
+    assert_non_null(strstr(err.text, "task:2: in local 'f'"));
+    assert_int_equal(lua_gettop(co), 0);
+    assert_int_equal(n, 0);
+    assert_true(run(vm, "assert(closed)", 0));
+    assert_int_equal(lua_gettop(vm_state(vm)), 2);
+    vm_free(vm);
+}
+
+static void test_resume_budget(void **state)
+{
+    (void)state;
+    static const char *const endless[] = {
+        "while true do end",
+        "local t <close> = setmetatable({}, {__close = function() while true do end end}) while true do end",
+        "local t <close> = setmetatable({}, {__close = function() while true do end end}) error('x')",
+        "error(setmetatable({}, {__tostring = function() while true do end end}))",
+        "while true do pcall(function() while true do end end) end",
+    };
+    struct vm *vm = vm_new(8, &err);
+    assert_non_null(vm);
+    vm_set_budget(vm, 5);
+    int n = 0;
+    for (size_t i = 0; i < ARRAY_LEN(endless); i++) {
+        assert_int_equal(vm_resume(coroutine(vm, endless[i]), NULL, 0, &n, &err), VM_FAILED);
+        assert_true(vm_tripped(vm));
+        assert_non_null(strstr(err.text, "stack traceback:"));
+    }
+    /* Time is counted by the turn, not by the life of the coroutine. */
+    lua_State *co = coroutine(vm, "for i = 1, 100 do for j = 1, 1e4 do end coroutine.yield() end");
+    for (int i = 0; i < 100; i++)
+        assert_int_equal(vm_resume(co, NULL, 0, &n, &err), VM_YIELDED);
+    assert_int_equal(vm_resume(co, NULL, 0, &n, &err), VM_DONE);
+    co = coroutine(vm, "local t = {} for i = 1, 1e7 do t[i] = 'x' .. i end");
+    vm_set_budget(vm, 0);
+    assert_int_equal(vm_resume(co, NULL, 0, &n, &err), VM_FAILED);
+    assert_string_equal(err.text, "out of memory: Lua may use 8 MB");
+    vm_free(vm);
+}
+
+static void test_clock_and_seed(void **state)
+{
+    (void)state;
+    struct vm *vm = vm_new(0, &err), *other = vm_new(0, &err);
+    assert_true(vm && other);
+    int64_t now = 12345;
+    assert_true(vm_wall_ms(vm) > 1600000000000);
+    vm_set_clock(vm, fixed_clock, &now);
+    assert_int_equal(vm_wall_ms(vm), 12345);
+    vm_set_clock(vm, NULL, NULL);
+    assert_true(vm_wall_ms(vm) > 1600000000000);
+    const char *draw = "return math.random(0)";
+    assert_true(run(vm, draw, 1) && run(other, draw, 1));
+    assert_true(lua_tointeger(vm_state(vm), -1) != lua_tointeger(vm_state(other), -1));
+    vm_seed(vm, 7);
+    vm_seed(other, 7);
+    assert_true(run(vm, draw, 1) && run(other, draw, 1));
+    assert_int_equal(lua_tointeger(vm_state(vm), -1), lua_tointeger(vm_state(other), -1));
+    vm_free(vm);
+    vm_free(other);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_call),
-        cmocka_unit_test(test_errors),
-        cmocka_unit_test(test_memory),
-        cmocka_unit_test(test_libraries),
+        cmocka_unit_test(test_call),          cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_memory),        cmocka_unit_test(test_libraries),
+        cmocka_unit_test(test_error_objects), cmocka_unit_test(test_budget),
+        cmocka_unit_test(test_nested_budget), cmocka_unit_test(test_resume),
+        cmocka_unit_test(test_resume_budget), cmocka_unit_test(test_clock_and_seed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
