@@ -185,8 +185,8 @@ int daemon_run(struct conf *conf, const struct confload_input *in)
     bool ok = assemble(&app, conf, &err);
     if (ok) {
         clog_configure(app.mon->conf->clog.mode != 0, app.mon->conf->clog.level);
-        clog_info("fota_monitor " FM_VERSION " runs env %s on %s with %zu services, pid %d", app.mon->conf->env,
-                  http_address(app.http), app.mon->nsvcs, getpid());
+        clog_info("fota_monitor " FM_VERSION " runs env %s on %s with %zu service%s, pid %d", app.mon->conf->env,
+                  http_address(app.http), app.mon->nsvcs, app.mon->nsvcs == 1 ? "" : "s", getpid());
         watch_signals(&app);
         monitor_start(app.mon);
         uv_run(&app.loop, UV_RUN_DEFAULT);

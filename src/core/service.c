@@ -279,11 +279,16 @@ static void tell_failed(struct service *s)
     buf_fini(&b);
 }
 
+/* Only what came since its start; all, when the file has become shorter since. */
 static void keep_tail(struct service *s)
 {
+    struct world *w = world_of(s);
     char *path = launch_log_path(s->mon->conf, s->conf);
-    if (path)
-        s->last_exit.tail = world_of(s)->ops->tail(world_of(s), path, TAIL_LINES, TAIL_BYTES);
+    int64_t own = path ? w->ops->log_size(w, path) : 0;
+    if (own >= s->log_start)
+        own -= s->log_start;
+    if (own > 0)
+        s->last_exit.tail = w->ops->tail(w, path, TAIL_LINES, (size_t)MIN(own, TAIL_BYTES));
     free(path);
 }
 
@@ -411,6 +416,7 @@ void service_launch(struct service *s)
         return;
     }
     struct proc_fault fault;
+    s->log_start = w->ops->log_size(w, l.log_path);
     if (w->ops->spawn(w, &l.spec, l.log_path, &s->proc, &fault)) {
         char why[1024];
         launch_fault_text(&l, &fault, why, sizeof why);
@@ -431,6 +437,7 @@ bool service_adopt(struct service *s, const struct procfs_entry *e, uint64_t cau
     s->adopted = true;
     s->unsure = false;
     s->start_ms = procfs_start_ms(e->stat.start_ticks);
+    s->log_start = 0;
     s->watched = w->ops->watch(w, &s->proc, &s->watch) == 0;
     struct event ev = {.kind = EVENT_ADOPT, .cause = cause, .pid = s->proc.pid};
     event_text(&ev,

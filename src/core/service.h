@@ -52,6 +52,7 @@ struct service {
     struct world_watch watch;
     struct timer timer; /* of the current state */
     int64_t start_ms;   /* when the process was started (mono) */
+    int64_t log_start;  /* how long its log was then; 0: unknown */
     int64_t since_ms;   /* when the state was entered (mono) */
     int64_t since_wall_ms;
     int64_t delay_ms;     /* STATE_WAITING: how long */

@@ -43,6 +43,12 @@ int console_open(const char *path)
     return open_checked(path, O_WRONLY | O_APPEND | O_CREAT);
 }
 
+int64_t console_size(const char *path)
+{
+    struct stat st;
+    return !stat(path, &st) && S_ISREG(st.st_mode) ? st.st_size : 0;
+}
+
 /* Where the last n lines of text begin. */
 static size_t last_lines(const char *text, size_t len, int lines)
 {

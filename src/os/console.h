@@ -10,6 +10,9 @@
  * -ENOTSUP for a pipe or socket). */
 int console_open(const char *path);
 
+/* How long the file is; 0 when there is none. */
+int64_t console_size(const char *path);
+
 /* The last `lines` lines of the file, of at most `bytes` bytes, as text ended by a
  * newline; an unfinished last line counts. NULL when there is none or it can't be
  * read. The caller frees it. */

@@ -49,7 +49,8 @@ struct world_ops {
     /* See shebang_fits. */
     bool (*script_fits)(const char *script, const char *exe);
 
-    /* See console_tail. */
+    /* See console_size, console_tail. */
+    int64_t (*log_size)(struct world *w, const char *log_path);
     char *(*tail)(struct world *w, const char *log_path, int lines, size_t bytes);
 };
 

@@ -184,6 +184,12 @@ static void unscan(struct world *w, const void *arg)
     forget_scans(self(w), arg, false);
 }
 
+static int64_t log_size(struct world *w, const char *log_path)
+{
+    (void)w;
+    return console_size(log_path);
+}
+
 static char *tail(struct world *w, const char *log_path, int lines, size_t bytes)
 {
     (void)w;
@@ -203,6 +209,7 @@ static const struct world_ops ops = {
     .scan = scan,
     .unscan = unscan,
     .script_fits = shebang_fits,
+    .log_size = log_size,
     .tail = tail,
 };
 

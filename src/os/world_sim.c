@@ -10,6 +10,7 @@
 
 #define TURNS_PER_MS 1000
 #define SIGNALS_MAX 65536
+#define CONSOLE_MAX 16384
 
 /* How the processes of a service behave. */
 struct setting {
@@ -18,9 +19,11 @@ struct setting {
     unsigned used;
 };
 
+/* A log file: only its end is kept. */
 struct console {
     char *path;
-    const char *text;
+    struct buf text;
+    int64_t size;
 };
 
 struct scan {
@@ -105,23 +108,33 @@ static const char *find_marker(char *const *envp)
     return NULL;
 }
 
-static int keep_console(struct world_sim *ws, const char *path, const char *text)
+static struct console *find_console(const struct world_sim *ws, const char *path)
 {
-    size_t i = 0;
-    while (i < ws->nconsoles && strcmp(ws->consoles[i].path, path) != 0)
-        i++;
-    if (i == ws->nconsoles) {
+    for (size_t i = 0; i < ws->nconsoles; i++)
+        if (!strcmp(ws->consoles[i].path, path))
+            return &ws->consoles[i];
+    return NULL;
+}
+
+static int write_console(struct world_sim *ws, const char *path, const char *text)
+{
+    struct console *c = find_console(ws, path);
+    if (!c) {
         struct console *more = grown(ws->consoles, ws->nconsoles, sizeof *more);
         if (!more)
             return -ENOMEM;
         ws->consoles = more;
-        more[i].path = strdup(path);
-        if (!more[i].path)
+        c = &more[ws->nconsoles];
+        *c = (struct console){.path = strdup(path)};
+        if (!c->path)
             return -ENOMEM;
         ws->nconsoles++;
     }
-    ws->consoles[i].text = text;
-    return 0;
+    if (c->text.len > CONSOLE_MAX)
+        buf_clear(&c->text);
+    buf_adds(&c->text, text);
+    c->size += (int64_t)strlen(text);
+    return c->text.failed ? -ENOMEM : 0;
 }
 
 /* A start that goes well. */
@@ -170,7 +183,7 @@ static int spawn(struct world *w, struct proc_spec *spec, const char *log_path, 
     ws->now_ms += MAX(b.spawn_ms, 0);
     int r = -b.spawn_error;
     if (!r && b.console)
-        r = keep_console(ws, log_path, b.console);
+        r = write_console(ws, log_path, b.console);
     if (!r)
         r = start(ws, spec, marker, &b, out);
     if (r)
@@ -315,22 +328,24 @@ static const char *last_lines(const char *text, size_t len, int lines)
     return text + i;
 }
 
+static int64_t log_size(struct world *w, const char *log_path)
+{
+    const struct console *c = find_console(self(w), log_path);
+    return c ? c->size : 0;
+}
+
 static char *tail(struct world *w, const char *log_path, int lines, size_t bytes)
 {
-    const struct world_sim *ws = self(w);
-    for (size_t i = 0; i < ws->nconsoles; i++) {
-        if (strcmp(ws->consoles[i].path, log_path) != 0)
-            continue;
-        const char *text = ws->consoles[i].text;
-        size_t len = strlen(text), cut = len > bytes ? len - bytes : 0;
-        const char *from = last_lines(text + cut, len - cut, lines);
-        struct buf b = {0};
-        buf_adds(&b, from);
-        if (len && text[len - 1] != '\n')
-            buf_addc(&b, '\n');
-        return len ? buf_take(&b) : NULL;
-    }
-    return NULL;
+    const struct console *c = find_console(self(w), log_path);
+    if (!c || !c->text.len)
+        return NULL;
+    const char *text = c->text.data;
+    size_t len = c->text.len, cut = len > bytes ? len - bytes : 0;
+    struct buf b = {0};
+    buf_adds(&b, last_lines(text + cut, len - cut, lines));
+    if (text[len - 1] != '\n')
+        buf_addc(&b, '\n');
+    return buf_take(&b);
 }
 
 /* There are no files here: every word before a script is its interpreter. */
@@ -354,6 +369,7 @@ static const struct world_ops ops = {
     .scan = scan,
     .unscan = unscan,
     .script_fits = script_fits,
+    .log_size = log_size,
     .tail = tail,
 };
 
@@ -379,8 +395,10 @@ void world_sim_free(struct world *w)
     simproc_table_fini(&ws->processes);
     for (size_t i = 0; i < ws->nsettings; i++)
         free(ws->settings[i].service);
-    for (size_t i = 0; i < ws->nconsoles; i++)
+    for (size_t i = 0; i < ws->nconsoles; i++) {
         free(ws->consoles[i].path);
+        buf_fini(&ws->consoles[i].text);
+    }
     free(ws->settings);
     free(ws->consoles);
     free(ws->signals);

@@ -62,7 +62,7 @@ struct world_sim_behaviour {
     int64_t life_ms;
     int code, signal;
     bool core;
-    const char *console; /* the last it writes, as `tail` shows it; NULL: nothing. Must outlive the world */
+    const char *console; /* what it writes; NULL: nothing. Must outlive the world */
 
     unsigned children; /* processes it starts; they stay when it ends, unless its group is killed */
     bool detached;     /* its children have left its session: no signal to the group reaches them */

@@ -83,9 +83,11 @@ def test_no_line_of_a_console_is_lost_while_the_monitor_comes_and_goes(monitor):
     monitor.script("demo/demo", "i=0; until [ -e enough ]; do i=$((i+1)); echo $i; done; echo end; exec sleep 1000")
     monitor.conf(svrs={"demo": "demo/demo"})
     monitor.start()
+    pid = monitor.wait_state("demo")["pid"]
     for how in (Monitor.kill, Monitor.terminate) * 3:
-        written = len(monitor.log("demo"))
         monitor.restart(how)
+        assert monitor.wait_state("demo")["pid"] == pid
+        written = len(monitor.log("demo"))
         wait_until(lambda: len(monitor.log("demo")) > written)  # pylint: disable=cell-var-from-loop
     monitor.file("demo/enough", "")
     wait_until(lambda: monitor.log("demo").endswith("end\n"))

@@ -239,7 +239,30 @@ def test_why_it_waits(monitor):
     assert re.fullmatch(f"  now     {TIME} waiting 3.0 s for the next try", lines[1])
     assert re.fullmatch(f"  because {TIME} the core's policy waits 3 s after 6 failures in a row", lines[2])
     assert re.fullmatch(rf"  because {TIME} pid \d+ exited with code 3 after 0\.2 s, for the 6th time in a row", lines[3])
-    assert lines[4:] == ["            | no database"] * 6
+    assert lines[4:] == ["            | no database"]  # of the last instance, not of the five before it
+
+
+def last_words(monitor):
+    """What -why shows of the console of the instance that has to go now."""
+    pid = monitor.wait_state("demo")["pid"]
+    wait_until(lambda: f"this is {pid}\n" in monitor.log("demo"))
+    kill(pid)
+    monitor.wait_new_pid("demo", pid)
+    return pid, re.findall(r"^ +\| (.*)$", monitor.get("why", "demo").text, re.MULTILINE)
+
+
+def test_the_console_that_why_shows_is_that_of_the_instance(monitor):
+    start_one(monitor, "echo this is $$; exec sleep 1000")
+    for _ in range(2):
+        pid, words = last_words(monitor)
+        assert words == [f"this is {pid}"]
+    now = monitor.status("demo")["pid"]
+    wait_until(lambda: f"this is {now}\n" in monitor.log("demo"))
+    monitor.file("demo/fota_monitor.log", f"this is {now}\n")  # shorter now than it was at the start
+    assert last_words(monitor) == (now, [f"this is {now}"])
+    monitor.restart(Monitor.kill)
+    pid, words = last_words(monitor)
+    assert words == [f"this is {now}", f"this is {pid}"]  # taken over: nobody knows where it began
 
 
 def test_why_it_is_down(monitor):

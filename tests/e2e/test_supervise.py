@@ -67,6 +67,7 @@ def test_a_service_runs_as_written_in_its_own_folder(monitor):
     assert cmdline_of(pid) == ["/bin/sh", f"{monitor.root}/demo/demo", "-p", "80", "x"]
     assert os.readlink(f"/proc/{pid}/cwd") == f"{monitor.root}/demo"
     assert stat(pid).ppid == monitor.pid
+    assert f" runs env test on {monitor.address} with 1 service, pid {monitor.pid}\n" in monitor.stderr()
 
 
 def test_a_service_is_up_when_it_is_alive_after_300_ms(monitor):

@@ -91,6 +91,27 @@ static void death_before_the_first_probe_is_a_failed_start(void **state)
     assert_int_equal(a->restarts, 1);
 }
 
+static void only_its_own_last_words_are_kept(void **state)
+{
+    (void)state;
+    struct service *a = up();
+    behave("a", (struct world_sim_behaviour){.console = "old\n"});
+    world_sim_kill(fx.w, a->proc.pid, SIGSEGV);
+    await("a", STATE_UP, 1000);
+    assert_null(a->last_exit.tail); /* the first one wrote nothing */
+    behave("a", (struct world_sim_behaviour){.console = "new\nlines\n"});
+    world_sim_kill(fx.w, a->proc.pid, SIGSEGV);
+    await("a", STATE_UP, 1000);
+    assert_string_equal(a->last_exit.tail, "old\n");
+    behave("a", (struct world_sim_behaviour){0});
+    world_sim_kill(fx.w, a->proc.pid, SIGSEGV);
+    await("a", STATE_UP, 1000);
+    assert_string_equal(a->last_exit.tail, "new\nlines\n");
+    world_sim_kill(fx.w, a->proc.pid, SIGSEGV);
+    await("a", STATE_UP, 1000);
+    assert_null(a->last_exit.tail);
+}
+
 static void a_start_that_fails_says_why_and_is_tried_again(void **state)
 {
     (void)state;
@@ -266,6 +287,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         FIXTURE_TEST(up_is_alive_at_the_first_probe),
         FIXTURE_TEST(death_before_the_first_probe_is_a_failed_start),
+        FIXTURE_TEST(only_its_own_last_words_are_kept),
         FIXTURE_TEST(a_start_that_fails_says_why_and_is_tried_again),
         FIXTURE_TEST(a_start_that_always_fails_never_spins),
         FIXTURE_TEST(a_broken_command_line_is_a_failed_start),

@@ -148,6 +148,17 @@ static void tail_shows_the_last_lines(void **state)
     assert_tail("", 1, 100, NULL);
 }
 
+static void size_of_what_is_no_file(void **state)
+{
+    (void)state;
+    write_log("12345", 5);
+    assert_int_equal(console_size(path), 5);
+    unlink(path);
+    assert_int_equal(console_size(path), 0);
+    assert_int_equal(mkdir(path, 0700), 0);
+    assert_int_equal(console_size(path), 0);
+}
+
 static void tail_is_bounded(void **state)
 {
     (void)state;
@@ -177,6 +188,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(follows_links_of_ours_only, setup, teardown),
         cmocka_unit_test_setup_teardown(a_device_will_do, setup, teardown),
         cmocka_unit_test_setup_teardown(tail_shows_the_last_lines, setup, teardown),
+        cmocka_unit_test_setup_teardown(size_of_what_is_no_file, setup, teardown),
         cmocka_unit_test_setup_teardown(tail_is_bounded, setup, teardown),
         cmocka_unit_test_setup_teardown(tail_of_a_missing_file, setup, teardown),
     };
