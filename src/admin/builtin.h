@@ -3,7 +3,7 @@
 #ifndef FM_BUILTIN_H
 #define FM_BUILTIN_H
 
-#include "command.h"
+#include "request.h"
 
 /* The table of them, ended by one without a name. */
 extern const struct command builtin_commands[];

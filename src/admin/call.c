@@ -2,14 +2,18 @@
 
 #include "access.h"
 #include "clog.h"
+#include "sockowner.h"
 
 #include <arpa/inet.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
 #define BODY_MAX (1024 * 1024)
+#define STREAM_BLOCK 4096
+#define EXIT_HEADER "X-Exit-Code"
 #define NUL_INSIDE "a parameter with a NUL byte in it"
 
 struct call {
@@ -18,25 +22,53 @@ struct call {
     struct MHD_Connection *connection;
     struct MHD_PostProcessor *post;
     struct request *request;
-    size_t received;  /* bytes of the body so far */
-    struct buf value; /* of the form parameter being received */
-    char key[64];     /* its name */
+    struct MHD_Response *stream; /* the answer, when it comes in pieces */
+    size_t received;             /* bytes of the body so far */
+    struct buf value;            /* of the form parameter being received */
+    char key[64];                /* its name */
     bool too_large;
     bool suspended;
+    bool asked; /* the request is running, or done */
+    bool gone;  /* the client has hung up */
     bool answered;
 };
 
+static int fd_of(const struct call *c)
+{
+    return MHD_get_connection_info(c->connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
+}
+
+static const struct sockaddr *peer_address(const struct call *c)
+{
+    return MHD_get_connection_info(c->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS)->client_addr;
+}
+
+static bool local_address(const struct call *c, struct sockaddr_storage *out)
+{
+    socklen_t size = sizeof *out;
+    return !getsockname(fd_of(c), (struct sockaddr *)out, &size);
+}
+
 /* ---- answers */
+
+static void add_common_headers(struct MHD_Response *response, const char *content_type)
+{
+    MHD_add_response_header(response, "Content-Type", content_type);
+    MHD_add_response_header(response, "Cache-Control", "no-store");
+    MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
+}
+
+static const char *text_of_code(int exit_code, char out[16])
+{
+    snprintf(out, 16, "%d", exit_code);
+    return out;
+}
 
 static void add_headers(struct MHD_Response *response, enum request_format format, int exit_code)
 {
     char code[16];
-    snprintf(code, sizeof code, "%d", exit_code);
-    MHD_add_response_header(response, "Content-Type",
-                            format == FORMAT_JSON ? "application/json" : "text/plain; charset=utf-8");
-    MHD_add_response_header(response, "X-Exit-Code", code);
-    MHD_add_response_header(response, "Cache-Control", "no-store");
-    MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
+    add_common_headers(response, format == FORMAT_JSON ? "application/json" : "text/plain; charset=utf-8");
+    MHD_add_response_header(response, EXIT_HEADER, text_of_code(exit_code, code));
 }
 
 static enum MHD_Result queue(struct call *c, unsigned status, struct MHD_Response *response)
@@ -80,6 +112,78 @@ static enum MHD_Result queue_text(struct call *c, unsigned status, int exit_code
         MHD_add_response_header(response, "Allow", "GET, HEAD, POST");
     return queue(c, status, response);
 }
+
+/* ---- streams */
+
+static void suspend(struct call *c)
+{
+    c->suspended = true;
+    MHD_suspend_connection(c->connection);
+}
+
+static void resume(struct call *c)
+{
+    if (!c->suspended)
+        return;
+    c->suspended = false;
+    c->shared->resumed = true;
+    MHD_resume_connection(c->connection);
+}
+
+/* libmicrohttpd wants more of the answer. */
+static ssize_t read_stream(void *arg, uint64_t pos, char *out, size_t max)
+{
+    (void)pos;
+    struct call *c = arg;
+    struct request *r = c->request;
+    char code[16];
+    size_t n = request_take(r, out, max);
+    if (c->gone || r->cut)
+        return MHD_CONTENT_READER_END_WITH_ERROR;
+    if (n > 0)
+        return (ssize_t)n;
+    if (r->done) {
+        MHD_add_response_footer(c->stream, EXIT_HEADER, text_of_code(r->exit_code, code));
+        return MHD_CONTENT_READER_END_OF_STREAM;
+    }
+    suspend(c);
+    return 0;
+}
+
+/* Begins an answer whose end is not known yet: in chunks, with the exit code behind them. */
+static enum MHD_Result queue_stream(struct call *c)
+{
+    const struct request *r = c->request;
+    c->stream = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, STREAM_BLOCK, read_stream, c, NULL);
+    if (!c->stream)
+        return MHD_NO;
+    const char *type = r->format == FORMAT_JSON ? "application/x-ndjson" : "text/plain; charset=utf-8";
+    add_common_headers(c->stream, r->content_type ? r->content_type : type);
+    MHD_add_response_header(c->stream, "Trailer", EXIT_HEADER);
+    return queue(c, MHD_HTTP_OK, c->stream);
+}
+
+/* There is news of the request. */
+static void on_news(struct request *r, void *arg)
+{
+    struct call *c = arg;
+    if (r->cut) /* its socket is full: only so does libmicrohttpd hear of it */
+        shutdown(fd_of(c), SHUT_RDWR);
+    resume(c);
+}
+
+static enum MHD_Result answer_now(struct call *c)
+{
+    const struct request *r = c->request;
+    if (r->done && !r->cut)
+        return queue_request(c);
+    if (r->streamed)
+        return queue_stream(c);
+    suspend(c);
+    return MHD_YES;
+}
+
+/* ---- what is asked most */
 
 /* Plain `status` of all is what is asked most often: rendered once for every change. */
 static bool is_plain_status(const struct request *r)
@@ -195,12 +299,10 @@ static enum MHD_Result begin(struct call_shared *sh, struct MHD_Connection *conn
 static enum access_verdict judge(struct call *c, struct err *err)
 {
     struct MHD_Connection *k = c->connection;
-    struct sockaddr_storage local = {0};
-    socklen_t size = sizeof local;
-    bool known = !getsockname(MHD_get_connection_info(k, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd,
-                              (struct sockaddr *)&local, &size);
+    struct sockaddr_storage local;
+    bool known = local_address(c, &local);
     char *password = NULL, *user = MHD_basic_auth_get_username_password(k, &password);
-    struct access_request who = {.peer = MHD_get_connection_info(k, MHD_CONNECTION_INFO_CLIENT_ADDRESS)->client_addr,
+    struct access_request who = {.peer = peer_address(c),
                                  .local = known ? (struct sockaddr *)&local : NULL,
                                  .host = MHD_lookup_connection_value(k, MHD_HEADER_KIND, "Host"),
                                  .origin = MHD_lookup_connection_value(k, MHD_HEADER_KIND, "Origin"),
@@ -240,17 +342,6 @@ static bool may_be_asked(struct request *r, bool head)
     return false;
 }
 
-static void on_finished(struct request *r, void *arg)
-{
-    (void)r;
-    struct call *c = arg;
-    if (!c->suspended)
-        return;
-    c->suspended = false;
-    c->shared->resumed = true;
-    MHD_resume_connection(c->connection);
-}
-
 static enum MHD_Result answer(struct call *c, const char *url, bool head)
 {
     struct request *r = c->request;
@@ -262,12 +353,8 @@ static enum MHD_Result answer(struct call *c, const char *url, bool head)
     if (!r->done && is_plain_status(r))
         return queue_status(c);
     if (!r->done && may_go_on(c) && may_be_asked(r, head))
-        request_run(r, on_finished, c);
-    if (r->done)
-        return queue_request(c);
-    c->suspended = true;
-    MHD_suspend_connection(c->connection);
-    return MHD_YES;
+        request_run(r, on_news, c);
+    return answer_now(c);
 }
 
 static enum MHD_Result receive(struct call *c, const char *data, size_t *size)
@@ -293,7 +380,7 @@ enum MHD_Result call_handle(void *arg, struct MHD_Connection *connection, const 
     if (!*call)
         return begin(arg, connection, call);
     struct call *c = *call;
-    if (c->answered)
+    if (c->answered || c->gone)
         return MHD_NO;
     if (*upload_data_size)
         return receive(c, upload_data, upload_data_size);
@@ -302,13 +389,14 @@ enum MHD_Result call_handle(void *arg, struct MHD_Connection *connection, const 
     if (strcmp(method, "GET") != 0 && strcmp(method, "POST") != 0 && strcmp(method, "HEAD") != 0)
         return queue_text(c, MHD_HTTP_METHOD_NOT_ALLOWED, EXIT_USAGE,
                           "Error: only GET, HEAD and POST are known here\n");
-    if (c->request->done) /* called again after the wait */
-        return queue_request(c);
+    if (c->asked) /* called again after a wait */
+        return answer_now(c);
     if (c->post) {
         MHD_destroy_post_processor(c->post);
         c->post = NULL;
     }
     end_value(c);
+    c->asked = true;
     return answer(c, url, !strcmp(method, "HEAD"));
 }
 
@@ -334,12 +422,36 @@ void call_completed(void *arg, struct MHD_Connection *connection, void **call, e
     *call = NULL;
 }
 
+/* A client that has sent all it had to say may end its half of the connection and wait. From one that has closed it
+ * altogether the same comes over the wire; where its socket is on this host the kernel knows the difference, and of any
+ * other the likelier is taken to be true. */
+static bool has_hung_up(const struct call *c)
+{
+    struct pollfd p = {.fd = fd_of(c), .events = POLLRDHUP};
+    struct sockaddr_storage local;
+    if (poll(&p, 1, 0) <= 0)
+        return false;
+    if (p.revents & (POLLHUP | POLLERR | POLLNVAL))
+        return true;
+    return (p.revents & POLLRDHUP) &&
+           !(local_address(c, &local) && sockowner_is_open(peer_address(c), (struct sockaddr *)&local));
+}
+
+void call_sweep(struct call_shared *sh)
+{
+    for (struct call *c = sh->calls; c; c = c->next)
+        if (c->suspended && has_hung_up(c)) {
+            c->gone = true;
+            resume(c);
+        }
+}
+
 void call_shutdown(struct call_shared *sh)
 {
     for (struct call *c = sh->calls; c; c = c->next)
-        if (c->suspended)
-            request_fail(c->request, 503, EXIT_UNREACHABLE, "shutdown",
-                         "the monitor is ending; what was asked for goes on");
+        if (c->suspended || c->stream)
+            request_abort(c->request, 503, EXIT_UNREACHABLE, "shutdown",
+                          "the monitor is ending; what was asked for goes on");
 }
 
 void call_shared_fini(struct call_shared *sh)

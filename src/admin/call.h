@@ -3,7 +3,7 @@
 #ifndef FM_CALL_H
 #define FM_CALL_H
 
-#include "command.h"
+#include "request.h"
 
 #include <microhttpd.h>
 
@@ -24,7 +24,11 @@ enum MHD_Result call_handle(void *arg, struct MHD_Connection *connection, const 
                             const char *version, const char *upload_data, size_t *upload_data_size, void **call);
 void call_completed(void *arg, struct MHD_Connection *connection, void **call, enum MHD_RequestTerminationCode why);
 
-/* Answers all calls that wait with 503 and lets them go on to be sent. */
+/* Looks whether clients that wait for an answer are still there: libmicrohttpd does not watch them meanwhile. To be
+ * called from time to time. */
+void call_sweep(struct call_shared *shared);
+
+/* Answers all calls that wait with 503, ends streams, and lets them go on to be sent. */
 void call_shutdown(struct call_shared *shared);
 
 void call_shared_fini(struct call_shared *shared);

@@ -16,11 +16,11 @@
 #include <uv.h>
 
 #define ADDRESSES_MAX 16
-#define IDLE_TIMEOUT_S 60U
-#define CONNECTIONS_MAX 1024U
+#define CONNECTIONS_MAX 65536U
 #define CONNECTION_MEMORY (64U * 1024U)
 #define SWEEP_MS 300
 #define ACCEPTS_PER_TURN 64
+#define LAST_TURNS 64       /* to send what is there when it ends */
 #define ACCEPT_PAUSE_MS 100 /* when there is no room for a connection, it is looked for again after this */
 
 /* One address listened on: a daemon of libmicrohttpd, whose epoll descriptor is one
@@ -115,7 +115,8 @@ static void on_pause(uv_timer_t *timer)
 
 static bool is_full(const struct listener *l)
 {
-    return MHD_get_daemon_info(l->daemon, MHD_DAEMON_INFO_CURRENT_CONNECTIONS)->num_connections >= l->http->room;
+    unsigned room = MIN(l->http->room, (unsigned)l->http->admin->mon->conf->http.max_connections);
+    return MHD_get_daemon_info(l->daemon, MHD_DAEMON_INFO_CURRENT_CONNECTIONS)->num_connections >= room;
 }
 
 /* Takes connections, as many as there are and is room for. */
@@ -173,10 +174,12 @@ static void on_prepare(uv_prepare_t *prepare)
  * Ending the stream once more, from our side, wakes it up. */
 static void on_sweep(uv_timer_t *timer)
 {
+    struct http *h = CONTAINER_OF(timer, struct http, sweep);
     char byte;
-    for (struct peer *p = CONTAINER_OF(timer, struct http, sweep)->peers; p; p = p->next)
+    for (struct peer *p = h->peers; p; p = p->next)
         if (recv(p->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0)
             shutdown(p->fd, SHUT_RD);
+    call_sweep(&h->calls);
 }
 
 static void on_connection(void *arg, struct MHD_Connection *connection, void **context,
@@ -185,6 +188,8 @@ static void on_connection(void *arg, struct MHD_Connection *connection, void **c
     struct http *h = arg;
     struct peer *p = *context;
     if (what == MHD_CONNECTION_NOTIFY_STARTED) {
+        MHD_set_connection_option(connection, MHD_CONNECTION_OPTION_TIMEOUT,
+                                  (unsigned)h->admin->mon->conf->http.idle_timeout);
         p = calloc(1, sizeof *p);
         if (!p) /* the idle timeout is left */
             return;
@@ -238,12 +243,11 @@ static void on_mhd_log(void *arg, const char *fmt, va_list ap)
 static bool start_daemon(struct listener *l)
 {
     /* A literal, not a macro list: libmicrohttpd reads its options as variadic arguments. */
-    l->daemon =
-        MHD_start_daemon(MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0,
-                         NULL, NULL, call_handle, &l->http->calls, MHD_OPTION_EXTERNAL_LOGGER, on_mhd_log, NULL,
-                         MHD_OPTION_NOTIFY_COMPLETED, call_completed, NULL, MHD_OPTION_NOTIFY_CONNECTION, on_connection,
-                         l->http, MHD_OPTION_CONNECTION_TIMEOUT, IDLE_TIMEOUT_S, MHD_OPTION_CONNECTION_LIMIT,
-                         l->http->room, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY, MHD_OPTION_END);
+    l->daemon = MHD_start_daemon(
+        MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL,
+        call_handle, &l->http->calls, MHD_OPTION_EXTERNAL_LOGGER, on_mhd_log, NULL, MHD_OPTION_NOTIFY_COMPLETED,
+        call_completed, NULL, MHD_OPTION_NOTIFY_CONNECTION, on_connection, l->http, MHD_OPTION_CONNECTION_LIMIT,
+        l->http->room, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY, MHD_OPTION_END);
     return l->daemon != NULL;
 }
 
@@ -392,8 +396,9 @@ void http_free(struct http *h)
     if (!h)
         return;
     call_shutdown(&h->calls);
-    for (struct listener *l = h->listeners; l; l = l->next)
-        MHD_run(l->daemon); /* sends what was just answered */
+    for (int i = 0; i < LAST_TURNS && h->calls.calls; i++)
+        for (struct listener *l = h->listeners; l; l = l->next)
+            MHD_run(l->daemon); /* sends what was just answered */
     while (h->listeners)
         listener_stop(h, h->listeners);
     call_shared_fini(&h->calls);

@@ -3,7 +3,7 @@
 #define FM_STATUS_H
 
 #include "buf.h"
-#include "command.h"
+#include "request.h"
 
 /* Adds the status of the services of the request; returns whether all of them are up. */
 bool status_render(struct request *r);

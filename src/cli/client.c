@@ -20,6 +20,7 @@ struct exchange {
     int exit_code;
 };
 
+/* The exit code comes before the answer, or behind one that was sent in pieces: libcurl hands both here. */
 static size_t on_header(char *line, size_t size, size_t count, void *arg)
 {
     static const char name[] = "X-Exit-Code:";
@@ -48,8 +49,8 @@ static size_t on_body(char *data, size_t size, size_t count, void *arg)
         x->out = status >= 400 && code != 1 ? stderr : stdout;
     }
     size_t written = fwrite(data, size, count, x->out);
-    x->write_error = written < count ? errno : 0;
-    return written * size;
+    x->write_error = written < count || fflush(x->out) ? errno : 0; /* what comes next may take its time */
+    return x->write_error ? 0 : written * size;
 }
 
 static void add_field(struct exchange *x, struct buf *b, const char *key, size_t key_len, const char *value)
@@ -108,11 +109,13 @@ static void set_timeouts(struct exchange *x, const struct options *o)
         x->api->easy_setopt(x->easy, CURLOPT_TIMEOUT_MS, (long)((seconds + GRACE_S) * 1000));
 }
 
-static int fail(const struct client_target *t, const char *why)
+static int fail(const struct exchange *x, const struct client_target *t, const char *why)
 {
-    if (!t->quiet)
-        fprintf(stderr, "Error: [fota_monitor maybe down!] %s: %s\nStart it with: fota_monitor.sh start ENV\n",
-                t->address, why);
+    static const char down[] = "Error: [fota_monitor maybe down!]";
+    if (x->out)
+        fprintf(stderr, "%s %s: the answer broke off: %s\n", down, t->address, why);
+    else if (!t->quiet)
+        fprintf(stderr, "%s %s: %s\nStart it with: fota_monitor.sh start ENV\n", down, t->address, why);
     return CLIENT_UNREACHABLE;
 }
 
@@ -139,7 +142,7 @@ static int perform(struct exchange *x, const struct client_target *t, const char
         return CLIENT_COMMAND;
     }
     if (r != CURLE_OK)
-        return fail(t, why[0] ? why : x->api->easy_strerror(r));
+        return fail(x, t, why[0] ? why : x->api->easy_strerror(r));
     long status = 0;
     x->api->easy_getinfo(x->easy, CURLINFO_RESPONSE_CODE, &status);
     return x->exit_code >= 0 ? x->exit_code : exit_of_status(status);

@@ -65,6 +65,13 @@ struct conf_log {
     char *day;        /* strftime format, "%-d" */
 };
 
+/* Of the admin port. */
+struct conf_http {
+    int idle_timeout;    /* 60: seconds a connection may be silent, in a request or not taking its answer */
+    int backlog_kb;      /* 1024: KiB of a stream its client has not taken; beyond that it is cut off */
+    int max_connections; /* 1024: on each address */
+};
+
 struct conf_lua {
     int budget_ms; /* 50 */
     int memory_mb; /* 64 */
@@ -83,6 +90,7 @@ struct conf {
     struct conf_clog clog;
     struct conf_log log;
     enum conf_auth auth;
+    struct conf_http http;
     struct conf_lua lua;
     char *vars;                /* JSON object or NULL */
     struct conf_service *svrs; /* sorted by name (byte order) */

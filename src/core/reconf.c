@@ -40,6 +40,10 @@ static unsigned diff_settings(const struct conf *a, const struct conf *b)
              ? RECONF_LUA
              : 0;
     d |= !same_text(a->vars, b->vars) ? RECONF_VARS : 0;
+    d |= a->http.idle_timeout != b->http.idle_timeout || a->http.backlog_kb != b->http.backlog_kb ||
+                 a->http.max_connections != b->http.max_connections
+             ? RECONF_HTTP
+             : 0;
     d |= !same_text(a->rundir, b->rundir) ? RECONF_RUNDIR : 0;
     return d;
 }
@@ -128,9 +132,8 @@ void reconf_fini(struct reconf *r)
 static void print_settings(struct buf *b, unsigned settings)
 {
     static const char *const names[] = {
-        "port or bind", "rootpath", "environ",
-        "clog",         "log",      "auth",
-        "lua",          "vars",     "rundir (takes effect when the monitor is started again)"};
+        "port or bind", "rootpath", "environ", "clog", "log",
+        "auth",         "lua",      "vars",    "http", "rundir (takes effect when the monitor is started again)"};
     const char *between = "changed: ";
     for (size_t i = 0; i < ARRAY_LEN(names); i++)
         if (settings & 1U << i) {

@@ -27,7 +27,8 @@ enum reconf_setting {
     RECONF_AUTH = 1 << 5,
     RECONF_LUA = 1 << 6,
     RECONF_VARS = 1 << 7,
-    RECONF_RUNDIR = 1 << 8, /* takes effect when the monitor is started again */
+    RECONF_HTTP = 1 << 8,
+    RECONF_RUNDIR = 1 << 9, /* takes effect when the monitor is started again */
 };
 
 struct reconf {

@@ -39,9 +39,15 @@ static bool make_end(const struct sockaddr *sa, struct end *out)
     return true;
 }
 
+/* What the kernel's tables say of a socket. */
+struct socket {
+    uid_t uid;
+    unsigned long inode; /* 0: no process has it open */
+};
+
 /* ---- sock_diag(7): one question, one answer */
 
-static bool ask_diag(int fd, const struct end *peer, const struct end *local, uid_t *uid)
+static bool ask_diag(int fd, const struct end *peer, const struct end *local, struct socket *out)
 {
     struct {
         struct nlmsghdr head;
@@ -67,16 +73,16 @@ static bool ask_diag(int fd, const struct end *peer, const struct end *local, ui
     /* The kernel may fall back to a listening socket: only the connection itself counts. */
     if (m->id.idiag_sport != peer->port || m->id.idiag_dport != local->port)
         return false;
-    *uid = m->idiag_uid;
+    *out = (struct socket){.uid = m->idiag_uid, .inode = m->idiag_inode};
     return true;
 }
 
-static bool find_by_diag(const struct end *peer, const struct end *local, uid_t *uid)
+static bool find_by_diag(const struct end *peer, const struct end *local, struct socket *out)
 {
     int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
     if (fd < 0)
         return false;
-    bool ok = ask_diag(fd, peer, local, uid);
+    bool ok = ask_diag(fd, peer, local, out);
     close(fd);
     return ok;
 }
@@ -93,10 +99,11 @@ static void format_end(const struct end *e, char *out, size_t size)
                  e->address[2], e->address[3], ntohs(e->port));
 }
 
-static bool find_in_file(const char *path, const struct end *peer, const struct end *local, uid_t *uid)
+static bool find_in_file(const char *path, const struct end *peer, const struct end *local, struct socket *out)
 {
     char line[512], want_peer[48], want_local[48], a[48], b[48];
     unsigned owner;
+    unsigned long inode;
     bool found = false;
     FILE *f = fopen(path, "re");
     if (!f)
@@ -104,19 +111,34 @@ static bool find_in_file(const char *path, const struct end *peer, const struct 
     format_end(peer, want_peer, sizeof want_peer);
     format_end(local, want_local, sizeof want_local);
     while (!found && fgets(line, sizeof line, f))
-        found = sscanf(line, " %*d: %47s %47s %*x %*x:%*x %*x:%*x %*x %u", a, b, &owner) == 3 &&
+        found = sscanf(line, " %*d: %47s %47s %*x %*x:%*x %*x:%*x %*x %u %*d %lu", a, b, &owner, &inode) == 4 &&
                 !strcmp(a, want_peer) && !strcmp(b, want_local);
     fclose(f);
     if (found)
-        *uid = owner;
+        *out = (struct socket){.uid = owner, .inode = inode};
     return found;
 }
 
-bool sockowner_find(const struct sockaddr *peer, const struct sockaddr *local, uid_t *uid)
+static bool find_socket(const struct sockaddr *peer, const struct sockaddr *local, struct socket *out)
 {
     struct end p, l;
     if (!make_end(peer, &p) || !make_end(local, &l) || p.family != l.family)
         return false;
-    return find_by_diag(&p, &l, uid) ||
-           find_in_file(p.family == AF_INET ? "/proc/net/tcp" : "/proc/net/tcp6", &p, &l, uid);
+    return find_by_diag(&p, &l, out) ||
+           find_in_file(p.family == AF_INET ? "/proc/net/tcp" : "/proc/net/tcp6", &p, &l, out);
+}
+
+bool sockowner_find(const struct sockaddr *peer, const struct sockaddr *local, uid_t *uid)
+{
+    struct socket s;
+    if (!find_socket(peer, local, &s))
+        return false;
+    *uid = s.uid;
+    return true;
+}
+
+bool sockowner_is_open(const struct sockaddr *peer, const struct sockaddr *local)
+{
+    struct socket s;
+    return find_socket(peer, local, &s) && s.inode;
 }

@@ -12,4 +12,8 @@
  * namespace), or nobody can tell. */
 bool sockowner_find(const struct sockaddr *peer, const struct sockaddr *local, uid_t *uid);
 
+/* Does a process on this host still have the socket at `peer` open? One that it has closed lingers
+ * in the kernel for a while. false as well when nobody can tell. */
+bool sockowner_is_open(const struct sockaddr *peer, const struct sockaddr *local);
+
 #endif

@@ -191,6 +191,28 @@ static const struct confkey log_keys[] = {
 };
 static const struct confkeys log_table = {log_keys, ARRAY_LEN(log_keys)};
 
+static const struct confkey http_keys[] = {
+    {.name = "idle_timeout",
+     .type = CONFKEY_INT,
+     .offset = offsetof(struct conf_http, idle_timeout),
+     .min = 1,
+     .max = 86400,
+     .number = 60},
+    {.name = "backlog_kb",
+     .type = CONFKEY_INT,
+     .offset = offsetof(struct conf_http, backlog_kb),
+     .min = 16,
+     .max = 1048576,
+     .number = 1024},
+    {.name = "max_connections",
+     .type = CONFKEY_INT,
+     .offset = offsetof(struct conf_http, max_connections),
+     .min = 1,
+     .max = 65536,
+     .number = 1024},
+};
+static const struct confkeys http_table = {http_keys, ARRAY_LEN(http_keys)};
+
 static const struct confkey lua_keys[] = {
     {.name = "budget_ms",
      .type = CONFKEY_INT,
@@ -236,6 +258,7 @@ static const struct confkey env_keys[] = {
      .offset = offsetof(struct conf, auth),
      .words = auth_words,
      .number = CONF_AUTH_LOCAL},
+    {.name = "http", .type = CONFKEY_OBJECT, .offset = offsetof(struct conf, http), .sub = &http_table},
     {.name = "lua", .type = CONFKEY_OBJECT, .offset = offsetof(struct conf, lua), .sub = &lua_table},
     {.name = "vars", .type = CONFKEY_JSON, .offset = offsetof(struct conf, vars)},
     {.name = "svrs", .type = CONFKEY_OTHER, .read = confsvrs_read},

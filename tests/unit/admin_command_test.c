@@ -1,6 +1,6 @@
 /* The registry of commands: builtin ones, and those that come and go at run time. */
-#include "command.h"
 #include "core_fixture.h"
+#include "request.h"
 
 static struct admin admin;
 
@@ -93,9 +93,9 @@ static void further_commands_join(void **state)
     size_t n = 0;
     while (command_at(&admin, n))
         n++;
-    assert_null(command_find(&admin, "echo"));
+    assert_null(command_find(&admin, "echo", NULL));
     command_set_extra(&admin, &first);
-    assert_ptr_equal(command_find(&admin, "echo"), &echo);
+    assert_ptr_equal(command_find(&admin, "echo", NULL), &echo);
     assert_ptr_equal(command_at(&admin, n), &echo);
     assert_ptr_equal(command_at(&admin, n + 2), &later);
     assert_null(command_at(&admin, n + 3));
@@ -115,7 +115,7 @@ static void a_builtin_command_is_not_replaced(void **state)
     static const struct command *const commands[] = {&impostor};
     struct command_table t = {.commands = commands, .count = 1};
     command_set_extra(&admin, &t);
-    assert_ptr_not_equal(command_find(&admin, "status"), &impostor);
+    assert_ptr_not_equal(command_find(&admin, "status", NULL), &impostor);
     command_set_extra(&admin, NULL);
 }
 

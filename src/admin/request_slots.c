@@ -1,0 +1,227 @@
+/* The services of a request: which ones, and waiting for them. */
+#include "request.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- which services */
+
+static bool no_memory(struct request *r)
+{
+    request_fail(r, 500, EXIT_COMMAND, "no_memory", "out of memory");
+    return false;
+}
+
+static bool add_slot(struct request *r, struct service *s)
+{
+    for (size_t i = 0; i < r->nslots; i++)
+        if (r->slots[i].service == s) /* named twice */
+            return true;
+    struct request_slot *slot = &r->slots[r->nslots];
+    *slot = (struct request_slot){.request = r, .service = s, .name = strdup(s->conf->name)};
+    if (!slot->name)
+        return false;
+    r->nslots++;
+    return true;
+}
+
+static bool all_services(struct request *r)
+{
+    struct monitor *m = r->admin->mon;
+    r->slots = calloc(m->nsvcs + 1, sizeof *r->slots);
+    if (!r->slots)
+        return no_memory(r);
+    for (size_t i = 0; i < m->nsvcs; i++) {
+        r->slots[i] =
+            (struct request_slot){.request = r, .service = m->svcs[i], .name = strdup(m->svcs[i]->conf->name)};
+        r->nslots++;
+        if (!r->slots[i].name)
+            return no_memory(r);
+    }
+    return true;
+}
+
+static int by_name(const void *a, const void *b)
+{
+    const struct request_slot *x = a, *y = b;
+    return strcmp(x->name, y->name);
+}
+
+/* The list of names; every one must be known before anything is done to any. */
+static bool named_services(struct request *r)
+{
+    size_t names = 1;
+    for (const char *p = r->service_text; *p; p++)
+        names += *p == ',';
+    r->slots = calloc(names, sizeof *r->slots);
+    if (!r->slots)
+        return no_memory(r);
+    char *rest = r->service_text;
+    for (char *name; (name = strsep(&rest, ","));) {
+        name += strspn(name, " ");
+        for (size_t n = strlen(name); n > 0 && name[n - 1] == ' ';)
+            name[--n] = 0;
+        if (!*name)
+            continue;
+        struct service *s = monitor_find(r->admin->mon, name);
+        if (!s) {
+            request_fail(r, 404, EXIT_USAGE, "unknown_service", "service[%s] not configured", name);
+            return false;
+        }
+        if (!add_slot(r, s))
+            return no_memory(r);
+    }
+    if (!r->nslots)
+        request_fail(r, 400, EXIT_USAGE, "bad_argument", "service: there is no name in the list");
+    qsort(r->slots, r->nslots, sizeof *r->slots, by_name);
+    return r->nslots > 0;
+}
+
+bool request_slots_find(struct request *r)
+{
+    const struct command *c = r->command;
+    bool given = r->service_text && r->service_text[0];
+    if (c->services == COMMAND_NO_SERVICE) {
+        if (!given || !strcmp(r->service_text, "all"))
+            return true;
+        request_fail(r, 400, EXIT_USAGE, "bad_argument", "command[%s] takes no service", c->name);
+        return false;
+    }
+    if (!given && c->services == COMMAND_SERVICES) {
+        request_fail(r, 400, EXIT_USAGE, "bad_argument", "command[%s] needs a service: a name, a list a,b, or all",
+                     c->name);
+        return false;
+    }
+    return !given || !strcmp(r->service_text, "all") ? all_services(r) : named_services(r);
+}
+
+/* ---- waiting for services */
+
+static void add_json_slots(struct request *r, bool ok)
+{
+    struct buf *b = &r->body;
+    buf_addf(b, "{\"ok\":%s,%s\"services\":{", ok ? "true" : "false", buf_str(&r->members));
+    for (size_t i = 0; i < r->nslots; i++) {
+        const struct request_slot *s = &r->slots[i];
+        buf_adds(b, i ? "," : "");
+        buf_add_json(b, s->name);
+        buf_addf(b, ":{\"ok\":%s", s->ok ? "true" : "false");
+        if (s->pid)
+            buf_addf(b, ",\"pid\":%d", s->pid);
+        if (s->why) {
+            buf_adds(b, ",\"error\":");
+            buf_add_json(b, s->why);
+        }
+        buf_addc(b, '}');
+    }
+    buf_adds(b, "}}\n");
+}
+
+static void add_text_slots(struct request *r, bool ok)
+{
+    struct buf *b = &r->body;
+    if (ok) {
+        buf_adds(b, "SUCCESS\n");
+        return;
+    }
+    const char *between = "FAIL: ";
+    for (size_t i = 0; i < r->nslots; i++)
+        if (!r->slots[i].ok) {
+            buf_addf(b, "%s%s", between, r->slots[i].name);
+            between = ", ";
+        }
+    buf_addc(b, '\n');
+    for (size_t i = 0; i < r->nslots; i++)
+        if (!r->slots[i].ok)
+            buf_addf(b, "%s: %s\n", r->slots[i].name, r->slots[i].why ? r->slots[i].why : "failed");
+}
+
+static void answer_slots(struct request *r, int failed_status)
+{
+    bool ok = true;
+    for (size_t i = 0; i < r->nslots; i++)
+        ok = ok && r->slots[i].ok;
+    if (r->format == FORMAT_JSON)
+        add_json_slots(r, ok);
+    else
+        add_text_slots(r, ok);
+    request_done(r, ok ? 200 : failed_status, ok ? EXIT_OK : EXIT_SERVICE);
+}
+
+static void settle(struct request_slot *slot, const char *why)
+{
+    slot->settled = true;
+    slot->ok = !why;
+    slot->pid = slot->service ? slot->service->proc.pid : 0;
+    slot->why = why ? strdup(why) : NULL;
+    slot->service = NULL;
+}
+
+static void on_wait(struct service_wait *w, struct service *s, const char *why)
+{
+    (void)s;
+    struct request_slot *slot = CONTAINER_OF(w, struct request_slot, wait);
+    settle(slot, why);
+    if (--slot->request->open == 0)
+        answer_slots(slot->request, 500);
+}
+
+void request_slot_fail(struct request_slot *slot, const char *why)
+{
+    settle(slot, why);
+}
+
+void request_wait(struct request *r, enum service_goal goal)
+{
+    r->open = 1; /* ours, so that services that are there already do not answer too early */
+    for (size_t i = 0; i < r->nslots; i++) {
+        struct request_slot *slot = &r->slots[i];
+        if (slot->settled)
+            continue;
+        if (!slot->service && !(slot->service = monitor_find(r->admin->mon, slot->name))) {
+            settle(slot, "it is not configured any more");
+            continue;
+        }
+        r->open++;
+        slot->wait = (struct service_wait){.goal = goal, .done = on_wait};
+        service_wait_add(slot->service, &slot->wait);
+    }
+    if (--r->open == 0)
+        answer_slots(r, 500);
+}
+
+void request_slots_expire(struct request *r, const char *why)
+{
+    for (size_t i = 0; i < r->nslots; i++) {
+        struct request_slot *slot = &r->slots[i];
+        if (slot->settled)
+            continue;
+        char text[160];
+        snprintf(text, sizeof text, "%s; it is %s", why, machine_state_name(slot->service->state));
+        service_wait_remove(slot->service, &slot->wait);
+        settle(slot, text);
+    }
+    r->open = 0;
+    answer_slots(r, 504);
+}
+
+void request_slots_drop(struct request *r)
+{
+    for (size_t i = 0; i < r->nslots; i++) {
+        if (r->open && r->slots[i].service)
+            service_wait_remove(r->slots[i].service, &r->slots[i].wait);
+        r->slots[i].service = NULL;
+    }
+    r->open = 0;
+}
+
+void request_slots_free(struct request *r)
+{
+    request_slots_drop(r);
+    for (size_t i = 0; i < r->nslots; i++) {
+        free(r->slots[i].name);
+        free(r->slots[i].why);
+    }
+    free(r->slots);
+}
