@@ -2,6 +2,7 @@
 
 #include "clog.h"
 #include "command.h"
+#include "exec.h"
 #include "http.h"
 #include "lock.h"
 #include "memory.h"
@@ -164,6 +165,7 @@ static void take_apart(struct app *app)
         monitor_free(app->mon);
     if (app->world)
         world_linux_free(app->world);
+    exec_end_all();
     uv_walk(&app->loop, close_handle, NULL);
     uv_run(&app->loop, UV_RUN_DEFAULT);
     uv_loop_close(&app->loop);

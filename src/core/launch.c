@@ -1,6 +1,7 @@
 #include "launch.h"
 
 #include "buf.h"
+#include "ownenv.h"
 #include "world.h"
 
 #include <errno.h>
@@ -12,9 +13,6 @@
 #include <unistd.h>
 
 extern char **environ;
-
-/* Variables of the monitor itself: a service must not see them (its marker is added apart). */
-#define OWN_PREFIX "FOTA_MONITOR_"
 
 void launch_ids_free(struct launch_ids *ids)
 {
@@ -178,7 +176,7 @@ static void env_inherit(struct env_list *l)
         return;
     l->borrowed = l->count;
     for (char **p = environ; *p; p++)
-        if (strncmp(*p, OWN_PREFIX, sizeof OWN_PREFIX - 1) != 0)
+        if (!ownenv_has(*p))
             l->items[l->count++] = *p;
     l->nborrowed = l->count - l->borrowed;
     l->items[l->count] = NULL;

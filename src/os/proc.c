@@ -71,6 +71,11 @@ int proc_init(void)
     return 0;
 }
 
+const struct rlimit *proc_given_nofile(void)
+{
+    return given_nofile.rlim_max ? &given_nofile : NULL;
+}
+
 IN_CHILD static bool child_fail(struct child_arg *a, enum proc_stage stage)
 {
     a->fault = (struct proc_fault){.stage = stage, .error = errno, .limit = a->fault.limit};

@@ -85,6 +85,9 @@ enum proc_scope { PROC_ONE, PROC_GROUP };
  * services get that, and raises our own to the hard limit. 0 or -errno. */
 int proc_init(void);
 
+/* That limit, for what is started by other means; NULL before proc_init. */
+const struct rlimit *proc_given_nofile(void);
+
 /* Starts a process in a session of its own, stdin from /dev/null, SIGHUP ignored
  * (as nohup does), every other signal at its default, no other descriptor open.
  * Returns 0 and fills *out (owned by the caller: proc_close), or -errno and fills
