@@ -7,6 +7,7 @@
 #include "confplace.h"
 #include "confset.h"
 #include "jsontext.h"
+#include "textfile.h"
 #include "vm.h"
 
 #include <lua.h>
@@ -14,12 +15,9 @@
 #include <lauxlib.h>
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #define FILE_NAME "conf.json" /* as messages name it */
 #define FILE_MAX ((size_t)64 << 20)
@@ -42,46 +40,10 @@ struct load {
     bool ok;
 };
 
-static bool read_all(int fd, struct buf *out, struct err *err)
-{
-    char block[65536];
-    for (;;) {
-        ssize_t n = read(fd, block, sizeof block);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return err_set(err, "%s: cannot be read: %s", FILE_NAME, strerror(errno));
-        if (n == 0)
-            return out->failed ? err_nomem(err) : true;
-        buf_add(out, block, (size_t)n);
-        if (out->len > FILE_MAX)
-            return err_set(err, "%s: is larger than %zu MB", FILE_NAME, FILE_MAX >> 20);
-    }
-}
-
-static bool read_file(const char *path, struct buf *out, struct err *err)
-{
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY); /* a FIFO must not keep us waiting */
-    if (fd < 0)
-        return err_set(err, "%s: cannot open %s: %s", FILE_NAME, path, strerror(errno));
-    struct stat st;
-    bool ok = true;
-    if (fstat(fd, &st) != 0)
-        ok = err_set(err, "%s: cannot look at %s: %s", FILE_NAME, path, strerror(errno));
-    else if (!S_ISREG(st.st_mode))
-        ok = err_set(err, "%s: %s is %s", FILE_NAME, path, S_ISDIR(st.st_mode) ? "a directory" : "no regular file");
-    ok = ok && read_all(fd, out, err);
-    close(fd);
-    return ok;
-}
-
 static bool load_text(struct load *ld)
 {
-    static const char bom[] = "\xef\xbb\xbf";
-    if (!read_file(ld->conf->path, &ld->file, ld->err))
+    if (!textfile_read(ld->conf->path, FILE_NAME, FILE_MAX, &ld->file, ld->err))
         return false;
-    if (ld->file.len >= 3 && memcmp(ld->file.data, bom, 3) == 0)
-        buf_drop(&ld->file, 3);
     buf_add(&ld->text, buf_str(&ld->file), ld->file.len);
     if (ld->text.failed)
         return err_nomem(ld->err);

@@ -9,19 +9,22 @@
 #include <lualib.h>
 
 #include <stdlib.h>
+#include <string.h>
 #include <sys/random.h>
 #include <time.h>
 
 #define LOOK_EVERY 100                 /* instructions between two looks at the clock */
 #define WALL_FACTOR 20                 /* a turn may take so many budgets of real time */
 #define DESCRIBE_BYTES ((size_t)65536) /* more than the cap, to say that the cap was reached */
+#define CLOSE_DEPTH_MAX 8              /* each close may use all the C stack that Lua allows itself */
 
 struct vm {
     lua_State *L;
     size_t used;  /* bytes */
     size_t limit; /* bytes; 0: none */
 
-    int depth; /* calls from C into Lua that are on */
+    int depth;   /* calls from C into Lua that are on */
+    int closing; /* coroutines that are being closed, one inside the other */
     bool tripped;
     int64_t budget_ns; /* 0: none */
     int64_t began_ns;  /* monotonic */
@@ -113,6 +116,15 @@ static void watch(lua_State *L)
     lua_sethook(L, on_count, LUA_MASKCOUNT, LOOK_EVERY);
 }
 
+/* A thread is about to run. Each counts its own instructions, so many that run little would never be looked at. */
+static void watch_again(lua_State *L)
+{
+    if (is_over(vm_of(L)))
+        lua_sethook(L, on_tripped, LUA_MASKCOUNT, 1);
+    else if (lua_gethook(L) != on_count)
+        watch(L);
+}
+
 /* The hook of a thread that was stopped. It may run again in a later turn. */
 static void on_tripped(lua_State *L, lua_Debug *ar)
 {
@@ -125,7 +137,7 @@ static void on_tripped(lua_State *L, lua_Debug *ar)
 /* An error raised in a hook leaves hooks off for good in a coroutine it ends: nothing may run in that one again. */
 static bool is_spoilt(lua_State *co)
 {
-    return lua_gethook(co) == on_tripped;
+    return lua_status(co) > LUA_YIELD && lua_gethook(co) == on_tripped;
 }
 
 void vm_look(struct lua_State *L)
@@ -134,7 +146,7 @@ void vm_look(struct lua_State *L)
         raise_tripped(L, 1);
 }
 
-static void enter(struct vm *vm, lua_State *L)
+static void enter(struct vm *vm)
 {
     if (vm->depth++ > 0)
         return;
@@ -142,8 +154,6 @@ static void enter(struct vm *vm, lua_State *L)
     vm->began_ns = read_ns(CLOCK_MONOTONIC);
     vm->look_ns = vm->began_ns + vm->budget_ns / 4;
     vm->cpu_ns = -1;
-    if (lua_gethook(L) != on_count)
-        watch(L);
 }
 
 static void leave(struct vm *vm)
@@ -286,11 +296,19 @@ static void push_message(lua_State *L, int index)
     }
 }
 
-/* The message handler: a text with the traceback. */
+/* Replaces the message on the top by one with the traceback of a thread; one that has it already (it was raised again)
+ * stays. */
+static void add_traceback(lua_State *L, lua_State *of, int level)
+{
+    if (!strstr(lua_tostring(L, -1), "\nstack traceback:\n"))
+        luaL_traceback(L, of, lua_tostring(L, -1), level);
+}
+
+/* The message handler. */
 static int describe(lua_State *L)
 {
     push_message(L, 1);
-    luaL_traceback(L, L, lua_tostring(L, -1), 1);
+    add_traceback(L, L, 1);
     return 1;
 }
 
@@ -298,7 +316,7 @@ static int describe(lua_State *L)
 static int describe_dead(lua_State *L)
 {
     push_message(L, 2);
-    luaL_traceback(L, lua_touserdata(L, 1), lua_tostring(L, -1), 0);
+    add_traceback(L, lua_touserdata(L, 1), 0);
     return 1;
 }
 
@@ -324,7 +342,8 @@ bool vm_call(struct lua_State *L, int nargs, int nresults, struct err *err)
     }
     lua_pushcfunction(L, describe);
     lua_insert(L, base);
-    enter(vm, L);
+    enter(vm);
+    watch_again(L);
     int status = lua_pcall(L, nargs, nresults, base);
     leave(vm);
     if (status == LUA_OK) {
@@ -358,19 +377,35 @@ static void report_dead(lua_State *co, lua_State *L, int status, struct err *err
     lua_pop(L, 1);
 }
 
+int vm_switch(struct lua_State *co, struct lua_State *from, int nargs, int *nresults)
+{
+    if (!is_spoilt(co))
+        watch_again(co);
+    return lua_resume(co, from, nargs, nresults);
+}
+
+int vm_close(struct lua_State *co)
+{
+    struct vm *vm = vm_of(co);
+    if (is_spoilt(co) || vm->closing >= CLOSE_DEPTH_MAX)
+        return -1;
+    vm->closing++;
+    int status = lua_resetthread(co);
+    vm->closing--;
+    return status;
+}
+
 enum vm_status vm_resume(struct lua_State *co, struct lua_State *from, int nargs, int *nresults, struct err *err)
 {
     struct vm *vm = vm_of(co);
-    enter(vm, co);
-    int status = lua_resume(co, from, nargs, nresults);
+    enter(vm);
+    int status = vm_switch(co, from, nargs, nresults);
     if (status != LUA_OK && status != LUA_YIELD) {
         *nresults = 0;
         report_dead(co, from ? from : vm->L, status, err);
         /* One that is running, or waits for another one, was refused and is as it was. */
-        if (lua_status(co) != LUA_OK && !is_spoilt(co)) {
-            lua_resetthread(co);
-            lua_settop(co, 0);
-        }
+        if (lua_status(co) != LUA_OK && vm_close(co) > LUA_OK)
+            lua_pop(co, 1);
     }
     leave(vm);
     if (status == LUA_ERRMEM)

@@ -68,4 +68,12 @@ enum vm_status { VM_DONE, VM_YIELDED, VM_FAILED };
  * budget (not those of a coroutine that was stopped for being over it). */
 enum vm_status vm_resume(struct lua_State *co, struct lua_State *from, int nargs, int *nresults, struct err *err);
 
+/* What scripts' own coroutines are made of (lib_coroutine), inside a turn. lua_resume with the books kept. */
+int vm_switch(struct lua_State *co, struct lua_State *from, int nargs, int *nresults);
+
+/* lua_resetthread for a coroutine that does not run; its to-be-closed variables run. LUA_OK, or the status of the
+ * error, whose object is then the top of co. -1: refused, because it was stopped for being over the budget (nothing may
+ * run in it any more), or because too many are being closed one inside the other. */
+int vm_close(struct lua_State *co);
+
 #endif

@@ -1,0 +1,19 @@
+/* The libraries that scripts see, where they differ from Lua's own: nothing in them reaches what a script must not
+ * have, and no call in them goes on for long without a look at the budget (vm_look). Each function below has one Lua
+ * table of functions on the top of the stack (for lib_base: the globals) and changes it; errors of Lua may pass
+ * through. lua/README.md says what scripts get. */
+#ifndef FM_LIB_H
+#define FM_LIB_H
+
+struct lua_State;
+
+/* print, warn, xpcall, setmetatable, collectgarbage; without what loads code. */
+void lib_base(struct lua_State *L);
+
+/* resume, wrap, close; the others stay. */
+void lib_coroutine(struct lua_State *L);
+
+/* Into an empty table: what of the os library only asks, and works on files. Times are those of vm_wall_ms. */
+void lib_os(struct lua_State *L);
+
+#endif
