@@ -2,6 +2,7 @@
 
 #include "clock.h"
 #include "clog.h"
+#include "complain.h"
 #include "monitor.h"
 
 #include <errno.h>
@@ -207,10 +208,7 @@ static void act_decide(struct service *s, uint64_t cause)
     s->delay_ms = d.delay_ms;
     enum machine_event event = answer[d.kind];
     if (event == EV_RETRY_NOW && d.delay_ms > 0) {
-        char wait[CLOCK_DURATION_SIZE];
-        clock_duration(d.delay_ms, wait);
-        clog_error("service[%s] has failed %u times in a row: %s; next try in %s", s->conf->name, s->failures,
-                   s->last_exit.reason ? s->last_exit.reason : "it ended", wait);
+        complain_row(s, d.delay_ms);
         event = EV_RETRY_LATER;
     }
     if (event == EV_FINISH)
@@ -315,7 +313,7 @@ static void record_exit(struct service *s, const struct proc_exit *how, bool req
     count_failure(s, x->uptime_ms);
     if (!how->known || how->signal || how->code)
         keep_tail(s);
-    clog_warn("service[%s] pid %d %s", s->conf->name, x->pid, x->reason ? x->reason : "ended");
+    complain_end(s);
 }
 
 static uint64_t emit_exit(struct service *s)
@@ -370,7 +368,6 @@ static void spawn_failed(struct service *s, const char *why)
     struct buf b = {0};
     buf_addf(&b, "could not be started: %s", why);
     struct service_exit *x = &s->last_exit;
-    bool again = s->failures && x->reason && !strcmp(x->reason, buf_str(&b));
     exit_fini(x);
     *x = (struct service_exit){.valid = true,
                                .how = {.code = -1, .cpu_ms = -1, .max_rss_kib = -1},
@@ -379,8 +376,7 @@ static void spawn_failed(struct service *s, const char *why)
     count_failure(s, 0);
     e.count = s->failures;
     uint64_t seq = monitor_emit(s->mon, s, &e);
-    if (!again)
-        clog_error("service[%s] could not be started: %s", s->conf->name, why);
+    complain_start(s, why);
     tell_failed(s);
     s->unsure = true;
     step(s, EV_END, seq);
@@ -478,6 +474,7 @@ void service_probe(struct service *s)
     struct world *w = world_of(s);
     if (!s->proc.pid)
         return;
+    complain_over(s);
     if (w->ops->signal(w, &s->proc, 0, PROC_ONE) == -ESRCH || !s->watched)
         on_ended(&s->watch);
 }
@@ -489,6 +486,8 @@ static void want(struct service *s, enum machine_want w)
     s->want = w;
     s->held = false;
     s->failures = 0;
+    s->said_failing = false;
+    hush_forget(&s->hush);
     if (w == WANT_UP)
         tell_waits(s, GOAL_DOWN, "superseded by a newer command to start it");
     else

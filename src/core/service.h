@@ -5,6 +5,7 @@
 
 #include "conf.h"
 #include "event.h"
+#include "hush.h"
 #include "launch.h"
 #include "machine.h"
 #include "policy.h"
@@ -77,7 +78,10 @@ struct service {
     bool held;                     /* told to stop while fresh: if it is found running it is stopped */
     struct conf_service *own_conf; /* set when it is gone from the configuration: then freed once it is down */
     struct service *next_queued;
-    pid_t reported_pid; /* what the audit complained about last, so that it says so once */
+    pid_t reported[2];  /* second copies the last audit saw: told once each */
+    bool reported_rest; /* the same for what it left running */
+    bool said_failing;  /* the log says so: when that is over, it is said too */
+    struct hush hush;   /* what the log has been told (complain) */
 
     struct event_ring events;
     struct service_exit last_exit;

@@ -1,6 +1,7 @@
 #include "survey.h"
 
 #include "clog.h"
+#include "complain.h"
 #include "match.h"
 
 #include <signal.h>
@@ -53,8 +54,6 @@ static bool kill_left(struct monitor *m, struct service *s, const struct procfs_
     struct event ev = {.kind = EVENT_CLEANUP, .cause = cause_of(m, s), .pid = e->pid, .signal = SIGKILL};
     event_text(&ev, "left behind by an earlier instance: %s", e->cmdline ? e->cmdline : "?");
     monitor_emit(m, s, &ev);
-    clog_warn("service[%s]: killed pid %d (%s), left behind by an earlier instance", s->conf->name, e->pid,
-              e->cmdline ? e->cmdline : "?");
     return true;
 }
 
@@ -62,22 +61,39 @@ static bool kill_left(struct monitor *m, struct service *s, const struct procfs_
 static bool clean_up(struct judgement *j, size_t index)
 {
     struct service *s = j->m->svcs[index];
-    bool any = false;
+    const struct procfs_entry *last = NULL;
+    size_t killed = 0;
     for (size_t i = 0; i < j->table->count; i++)
-        if (j->match.owner[i] == (int)index)
-            any = kill_left(j->m, s, &j->table->entries[i]) || any;
-    return any;
+        if (j->match.owner[i] == (int)index && kill_left(j->m, s, &j->table->entries[i])) {
+            last = &j->table->entries[i];
+            killed++;
+        }
+    if (last)
+        complain_left(s, killed, last);
+    return last != NULL;
 }
 
-static void report_copy(struct judgement *j, struct service *s, const struct procfs_entry *e)
+static void report_copy(struct judgement *j, struct service *s, pid_t pid)
 {
-    if (!e || e->pid == s->proc.pid || e->pid == s->reported_pid)
-        return;
-    s->reported_pid = e->pid;
-    monitor_note(j->m, s, EVENT_AUDIT, cause_of(j->m, s), "a second copy of it runs as pid %d; it is left alone",
-                 e->pid);
+    monitor_note(j->m, s, EVENT_AUDIT, cause_of(j->m, s), "a second copy of it runs as pid %d; it is left alone", pid);
     clog_error("service[%s]: a second copy runs as pid %d (the service is pid %d); it is left alone", s->conf->name,
-               e->pid, s->proc.pid);
+               pid, s->proc.pid);
+}
+
+/* All that was found beside the service itself (NULL: none). Told once each, for as long as it is there. */
+static void report_copies(struct judgement *j, struct service *s, const struct procfs_entry *a,
+                          const struct procfs_entry *b)
+{
+    const struct procfs_entry *found[] = {a, b};
+    pid_t seen[ARRAY_LEN(s->reported)] = {0};
+    for (size_t i = 0; i < ARRAY_LEN(found); i++) {
+        if (!found[i] || found[i]->pid == s->proc.pid)
+            continue;
+        seen[i] = found[i]->pid;
+        if (seen[i] != s->reported[0] && seen[i] != s->reported[1])
+            report_copy(j, s, seen[i]);
+    }
+    memcpy(s->reported, seen, sizeof seen);
 }
 
 /* It may have renamed itself; or conf.json was changed while no monitor ran. */
@@ -101,7 +117,7 @@ static bool settle(struct judgement *j, size_t index, const bool *has_rest)
         best = NULL;
     if (best && service_adopt(s, best, s->seeking ? s->spawn_cause : j->m->start_seq)) {
         s->fresh = false;
-        report_copy(j, s, f->copy);
+        report_copies(j, s, f->copy, NULL);
         if (best == f->best && !f->same)
             report_other_command(j, s);
         if (s->held)
@@ -128,20 +144,20 @@ static void check(struct judgement *j, size_t index, const bool *has_rest)
     if (s->proc.pid) {
         if (!procfs_table_find(j->table, s->proc.pid))
             service_probe(s);
-        report_copy(j, s, f->copy);
-        if (f->best && f->same && s->proc.pid && f->best->pid != s->proc.pid && f->best->stat.session != s->proc.pid &&
-            f->copy != f->best)
-            report_copy(j, s, f->best);
+        bool other = f->best && f->same && s->proc.pid && f->best != f->copy && f->best->stat.session != s->proc.pid;
+        report_copies(j, s, f->copy, other ? f->best : NULL);
+        s->reported_rest = false;
         return;
     }
-    report_copy(j, s, f->same ? f->best : NULL);
-    if (f->same || !has_rest[index] || s->reported_pid == -1)
-        return;
-    s->reported_pid = -1;
-    monitor_note(j->m, s, EVENT_AUDIT, cause_of(j->m, s), "processes it started are still running, though it is %s",
-                 machine_state_name(s->state));
-    clog_warn("service[%s] is %s, but processes it started are still running", s->conf->name,
-              machine_state_name(s->state));
+    report_copies(j, s, f->same ? f->best : NULL, NULL);
+    bool rest = !f->same && has_rest[index];
+    if (rest && !s->reported_rest) {
+        monitor_note(j->m, s, EVENT_AUDIT, cause_of(j->m, s), "processes it started are still running, though it is %s",
+                     machine_state_name(s->state));
+        clog_warn("service[%s] is %s, but processes it started are still running", s->conf->name,
+                  machine_state_name(s->state));
+    }
+    s->reported_rest = rest;
 }
 
 static bool wants_look(const struct monitor *m, const struct service *s)

@@ -121,7 +121,7 @@ static inline int fixture_setup(void **state)
 {
     (void)state;
     fx = (struct fixture){0};
-    clog_configure(false, 0);
+    clog_configure(0, 0);
     strcpy(fx.dir, "/tmp/core_test.XXXXXX");
     if (!mkdtemp(fx.dir))
         return -1;

@@ -1,8 +1,8 @@
 /* One service in a simulated world: starts and crashes. */
+#include "capture.h"
 #include "core_fixture.h"
 
 #include <errno.h>
-#include <fcntl.h>
 
 /* Brings up service "a" alone. */
 static struct service *up(void)
@@ -18,34 +18,6 @@ static pid_t pid_of(const char *name)
 {
     const struct procfs_entry *e = world_sim_find(fx.w, name);
     return e ? e->pid : 0;
-}
-
-/* Everything the monitor logs meanwhile goes to this file. */
-static int log_fd = -1, old_stderr = -1;
-
-static void capture_log(void)
-{
-    char path[] = "/tmp/core_log.XXXXXX";
-    fflush(stderr);
-    log_fd = mkstemp(path);
-    old_stderr = dup(STDERR_FILENO);
-    assert_true(log_fd >= 0 && old_stderr >= 0);
-    unlink(path);
-    dup2(log_fd, STDERR_FILENO);
-    clog_configure(true, CLOG_ERROR | CLOG_WARN);
-}
-
-static const char *captured_log(void)
-{
-    static char text[16384];
-    clog_configure(false, 0);
-    dup2(old_stderr, STDERR_FILENO);
-    close(old_stderr);
-    ssize_t n = pread(log_fd, text, sizeof text - 1, 0);
-    close(log_fd);
-    assert_true(n >= 0);
-    text[n] = 0;
-    return text;
 }
 
 /* ---- starts */
@@ -195,13 +167,16 @@ static void the_sixth_failure_in_a_row_waits_and_is_logged(void **state)
 {
     (void)state;
     behave("a", (struct world_sim_behaviour){.dies = true, .life_ms = 1000, .code = 2});
-    capture_log();
+    capture_begin();
+    clog_configure(CLOG_LOCAL, CLOG_ERROR | CLOG_WARN);
     fixture_begin(fixture_conf("a"));
     run(5999);
     struct service *a = get("a");
     bool early = a->failures == 5 && a->proc.pid && world_sim_spawns(fx.w) == 6;
     run(1);
-    const char *log = captured_log();
+    clog_configure(0, 0);
+    const char *log = captured();
+    capture_end();
     assert_true(early);
     assert_state("a", STATE_WAITING);
     assert_int_equal(a->failures, 6);

@@ -1,0 +1,24 @@
+/* A service's troubles as lines in the monitor's own log: each cause when it appears,
+ * then a reminder at growing intervals (hush), however often it comes. A command that
+ * somebody gives makes all of them new. */
+#ifndef FM_COMPLAIN_H
+#define FM_COMPLAIN_H
+
+#include "service.h"
+
+/* Its process ended though nobody asked for it; last_exit tells how. */
+void complain_end(struct service *s);
+
+/* It could not be started. */
+void complain_start(struct service *s, const char *why);
+
+/* Its failures in a row make it wait delay_ms before the next try. */
+void complain_row(struct service *s, int64_t delay_ms);
+
+/* It has been up for long enough after that: said once. Cheap when there is nothing to say. */
+void complain_over(struct service *s);
+
+/* `count` processes that an earlier instance had left behind were killed, this one among them. */
+void complain_left(struct service *s, size_t count, const struct procfs_entry *e);
+
+#endif
