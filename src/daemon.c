@@ -1,6 +1,7 @@
 #include "daemon.h"
 
 #include "clog.h"
+#include "collector.h"
 #include "command.h"
 #include "exec.h"
 #include "http.h"
@@ -29,6 +30,7 @@ struct app {
     struct monitor *mon;
     struct admin admin;
     struct http *http;
+    struct collector *collector; /* NULL: no memory for it */
     int lock_fd;
     bool trimmed; /* the start is over, and its memory given back */
 };
@@ -92,6 +94,19 @@ static bool relisten(void *arg, const struct conf *next, struct err *err)
     return true;
 }
 
+/* What follows the configuration beside the core: where the monitor's own log goes. */
+static void apply(void *arg, const struct conf *conf)
+{
+    struct app *app = arg;
+    const struct conf_clog *clog = &conf->clog;
+    struct collector_setup setup = {.name = clog->name, .addr = clog->addr, COLLECTOR_SETUP};
+    bool wanted = app->collector && (clog->mode & CONF_CLOG_COLLECTOR) && clog->addr;
+    clog_configure(clog->mode, clog->level);
+    clog_attach(wanted ? collector_sink(app->collector) : NULL);
+    if (app->collector && !collector_configure(app->collector, wanted ? &setup : NULL))
+        clog_attach(NULL);
+}
+
 /* Before the loop waits. */
 static void on_flush(uv_prepare_t *prepare)
 {
@@ -145,7 +160,9 @@ static bool assemble(struct app *app, struct conf *conf, struct err *err)
     app->mon = monitor_new(app->world, conf, err);
     if (!app->mon)
         return false;
-    app->admin = (struct admin){.mon = app->mon, .read_conf = read_conf, .relisten = relisten, .arg = app};
+    app->admin =
+        (struct admin){.mon = app->mon, .read_conf = read_conf, .relisten = relisten, .applied = apply, .arg = app};
+    app->collector = collector_new(&app->loop);
     read_token(app, conf);
     app->http = http_new(&app->loop, &app->admin);
     return app->http ? relisten(app, conf, err) : err_nomem(err);
@@ -166,6 +183,9 @@ static void take_apart(struct app *app)
     if (app->world)
         world_linux_free(app->world);
     exec_end_all();
+    clog_attach(NULL);
+    if (app->collector)
+        collector_free(app->collector);
     uv_walk(&app->loop, close_handle, NULL);
     uv_run(&app->loop, UV_RUN_DEFAULT);
     uv_loop_close(&app->loop);
@@ -186,7 +206,7 @@ int daemon_run(struct conf *conf, const struct confload_input *in)
     }
     bool ok = assemble(&app, conf, &err);
     if (ok) {
-        clog_configure(app.mon->conf->clog.mode != 0, app.mon->conf->clog.level);
+        apply(&app, app.mon->conf);
         clog_info("fota_monitor " FM_VERSION " runs env %s on %s with %zu service%s, pid %d", app.mon->conf->env,
                   http_address(app.http), app.mon->nsvcs, app.mon->nsvcs == 1 ? "" : "s", getpid());
         watch_signals(&app);

@@ -274,8 +274,7 @@ static void run_reload(struct request *r)
     if (!apply(r, next, &plan)) {
         conf_free(next);
     } else {
-        const struct conf_clog *clog = &a->mon->conf->clog;
-        clog_configure(clog->mode != 0, clog->level);
+        a->applied(a->arg, a->mon->conf);
         wait_for_changed(r, &plan); /* without memory nobody waits, but it is done */
         request_wait(r, GOAL_UP);
     }

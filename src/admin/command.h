@@ -61,6 +61,8 @@ struct admin {
     struct conf *(*read_conf)(void *arg, struct err *err);
     /* Listens as `next` says, beside or instead of now; false leaves all as it was. For reload. */
     bool (*relisten)(void *arg, const struct conf *next, struct err *err);
+    /* A reload has been applied: what the core does not know of follows `conf` too. */
+    void (*applied)(void *arg, const struct conf *conf);
     void *arg;
     struct command_table *extra; /* set by command_set_extra */
     char token[TOKEN_SIZE];      /* "": there is none, nobody can show it */

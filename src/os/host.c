@@ -4,7 +4,8 @@
 #include <errno.h>
 #include <ifaddrs.h>
 #include <net/if.h>
-#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -31,13 +32,7 @@ bool host_private_address(char out[HOST_ADDRESS_SIZE])
     return found;
 }
 
-union address {
-    struct sockaddr any;
-    struct sockaddr_in v4;
-    struct sockaddr_in6 v6;
-};
-
-static socklen_t parse(const char *text, int port, union address *out)
+socklen_t host_parse(const char *text, int port, union host_address *out)
 {
     memset(out, 0, sizeof *out);
     if (inet_pton(AF_INET, text, &out->v4.sin_addr) == 1) {
@@ -53,13 +48,46 @@ static socklen_t parse(const char *text, int port, union address *out)
     return 0;
 }
 
+int host_port(const char *text)
+{
+    size_t digits = strspn(text, "0123456789");
+    int port = digits > 0 && digits <= 5 && !text[digits] ? atoi(text) : 0;
+    return port <= 65535 ? port : 0;
+}
+
+socklen_t host_parse_pair(const char *text, union host_address *out)
+{
+    char ip[HOST_ADDRESS_SIZE];
+    const char *colon = strrchr(text, ':');
+    int port = colon ? host_port(colon + 1) : 0;
+    size_t len = colon ? (size_t)(colon - text) : 0;
+    bool brackets = len > 2 && text[0] == '[' && text[len - 1] == ']';
+    if (brackets) {
+        text++;
+        len -= 2;
+    }
+    if (!port || len >= sizeof ip)
+        return 0;
+    memcpy(ip, text, len);
+    ip[len] = 0;
+    return brackets == (strchr(ip, ':') != NULL) ? host_parse(ip, port, out) : 0;
+}
+
+void host_text(const union host_address *a, char out[HOST_PAIR_SIZE])
+{
+    char ip[HOST_ADDRESS_SIZE] = "?";
+    bool v6 = a->any.sa_family == AF_INET6;
+    inet_ntop(a->any.sa_family, v6 ? (const void *)&a->v6.sin6_addr : &a->v4.sin_addr, ip, sizeof ip);
+    snprintf(out, HOST_PAIR_SIZE, v6 ? "[%s]:%d" : "%s:%d", ip, ntohs(v6 ? a->v6.sin6_port : a->v4.sin_port));
+}
+
 void host_share(int fd, bool on)
 {
     int value = on;
     setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &value, sizeof value);
 }
 
-static bool bind_and_listen(int fd, const union address *a, socklen_t len, bool shared)
+static bool bind_and_listen(int fd, const union host_address *a, socklen_t len, bool shared)
 {
     int on = 1;
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
@@ -73,8 +101,8 @@ static bool bind_and_listen(int fd, const union address *a, socklen_t len, bool 
 
 int host_listen(const char *address, int port, bool shared, int *actual, struct err *err)
 {
-    union address a;
-    socklen_t len = parse(address, port, &a);
+    union host_address a;
+    socklen_t len = host_parse(address, port, &a);
     if (!len) {
         err_set(err, "bind: \"%s\" is no address", address);
         return -1;

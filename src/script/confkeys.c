@@ -1,5 +1,6 @@
 #include "confkeys.h"
 
+#include "collector.h"
 #include "confsvrs.h"
 
 #include <lua.h>
@@ -13,20 +14,27 @@
 
 #define LOG_SIZE_MAX (INT64_C(1) << 50)
 
+/* It is the first field of every line for the collector. */
 static bool check_clog_name(struct confcheck *c, void *base, char **text)
 {
     (void)base;
-    return !strchr(*text, ',') || confcheck_fail(c, "must not contain a comma");
+    if (strchr(*text, ','))
+        return confcheck_fail(c, "must not contain a comma");
+    for (const char *p = *text; *p; p++)
+        if ((unsigned char)*p < ' ' || *p == 127)
+            return confcheck_fail(c, "must not contain control characters");
+    return strlen(*text) <= COLLECTOR_NAME_MAX ||
+           confcheck_fail(c, "must be no longer than %d bytes", COLLECTOR_NAME_MAX);
 }
 
 static bool check_clog_addr(struct confcheck *c, void *base, char **text)
 {
-    (void)c;
     (void)base;
-    if (!**text) {
-        free(*text);
-        *text = NULL;
-    }
+    struct resolve_target target;
+    if (**text)
+        return resolve_parse(*text, &target) || confcheck_expected(c, "HOST:PORT, or a name such as \"clog.srv.ns\"");
+    free(*text);
+    *text = NULL;
     return true;
 }
 
@@ -267,5 +275,9 @@ static const struct confkeys env_table = {env_keys, ARRAY_LEN(env_keys)};
 
 bool confkeys_read(struct confcheck *c)
 {
-    return confcheck_read(c, &env_table, c->conf) && (c->conf->bind || default_bind(c));
+    if (!confcheck_read(c, &env_table, c->conf) || (!c->conf->bind && !default_bind(c)))
+        return false;
+    if ((c->conf->clog.mode & CONF_CLOG_COLLECTOR) && !c->conf->clog.addr)
+        buf_adds(&c->warnings, "clog.mode asks for the collector, but there is no clog.addr: the log goes to stderr\n");
+    return true;
 }
