@@ -48,17 +48,10 @@ static int by_name(const void *a, const void *b)
     return strcmp(x->name, y->name);
 }
 
-/* The list of names; every one must be known before anything is done to any. */
-static bool named_services(struct request *r)
+/* Every one must be known before anything is done to any. */
+static bool add_names(struct request *r, char *list)
 {
-    size_t names = 1;
-    for (const char *p = r->service_text; *p; p++)
-        names += *p == ',';
-    r->slots = calloc(names, sizeof *r->slots);
-    if (!r->slots)
-        return no_memory(r);
-    char *rest = r->service_text;
-    for (char *name; (name = strsep(&rest, ","));) {
+    for (char *name; (name = strsep(&list, ","));) {
         name += strspn(name, " ");
         for (size_t n = strlen(name); n > 0 && name[n - 1] == ' ';)
             name[--n] = 0;
@@ -74,8 +67,23 @@ static bool named_services(struct request *r)
     }
     if (!r->nslots)
         request_fail(r, 400, EXIT_USAGE, "bad_argument", "service: there is no name in the list");
-    qsort(r->slots, r->nslots, sizeof *r->slots, by_name);
     return r->nslots > 0;
+}
+
+/* The list of names, which stays as it was given: it is logged. */
+static bool named_services(struct request *r)
+{
+    size_t names = 1;
+    for (const char *p = r->service_text; *p; p++)
+        names += *p == ',';
+    char *list = strdup(r->service_text);
+    r->slots = list ? calloc(names, sizeof *r->slots) : NULL;
+    bool ok = r->slots ? add_names(r, list) : no_memory(r);
+    free(list);
+    if (!ok)
+        return false;
+    qsort(r->slots, r->nslots, sizeof *r->slots, by_name);
+    return true;
 }
 
 bool request_slots_find(struct request *r)

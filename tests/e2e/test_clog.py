@@ -207,7 +207,7 @@ def test_the_same_lines_on_stderr_and_at_the_collector(monitor, made):
     assert {line[0] for line in collector.lines} == {"mon-1"}
     local, = {line[2] for line in collector.lines}
     assert ipaddress.IPv4Address(local).is_private
-    assert "runs env test" in collector.texts[0] and "SIGTERM" in collector.texts[-1]
+    assert "runs env test" in collector.texts[1] and "SIGTERM" in collector.texts[-1]
     assert any(text.startswith("stop a,bad asked for by ") for text in collector.texts), "a comma is nothing special there"
 
 

@@ -180,6 +180,7 @@ static const char *lua_of(const char *inside)
 }
 
 #define SIZE_MESSAGE "max_size: must be a number of bytes, or a text such as \"64K\", \"100M\" or \"1G\", got "
+#define ADDR_MESSAGE "addr: must be HOST:PORT, or a name such as \"clog.srv.ns\", got "
 #define DAY_MESSAGE "day: must give a part of a file name, but gives "
 
 static void test_bad_sub_keys(void **state)
@@ -188,12 +189,24 @@ static void test_bad_sub_keys(void **state)
     static const struct bad clog[] = {
         {"\"name\":\"a,b\"", "name: must not contain a comma"},
         {"\"name\":\"\"", "name: must not be empty"},
+        {"\"name\":\"a\\nb\"", "name: must not contain control characters"},
         {"\"addr\":1", "addr: must be a string, got 1"},
+        {"\"addr\":\"host:0\"", ADDR_MESSAGE "\"host:0\""},
+        {"\"addr\":\"host:http\"", ADDR_MESSAGE "\"host:http\""},
+        {"\"addr\":\"a b\"", ADDR_MESSAGE "\"a b\""},
+        {"\"addr\":\"a,b\"", ADDR_MESSAGE "\"a,b\""},
+        {"\"addr\":\"::1\"", ADDR_MESSAGE "\"::1\""},
+        {"\"addr\":\"udp://host:1\"", ADDR_MESSAGE "\"udp://host:1\""},
         {"\"mode\":4", "mode: must be a whole number from 0 to 3, got 4"},
         {"\"level\":16", "level: must be a whole number from 0 to 15, got 16"},
         {"\"level\":null", "level: must not be null"},
     };
     refuse(clog, ARRAY_LEN(clog), clog_of, "conf.json:3:1: dev.clog.");
+    char name[300];
+    snprintf(name, sizeof name, "\"name\":\"%0255d\"", 0); /* the longest there can be */
+    conf_free(load_text(clog_of(name)));
+    snprintf(name, sizeof name, "\"name\":\"%0256d\"", 0);
+    expect_error(clog_of(name), "conf.json:3:1: dev.clog.name: must be no longer than 255 bytes");
     static const struct bad log[] = {
         {"\"keep_days\":-1", "keep_days: must be a whole number from 0 to 36500, got -1"},
         {"\"max_size\":-1", "max_size: must be a whole number from 0 to 1125899906842624, got -1"},
