@@ -132,12 +132,43 @@ static void on_audit(struct timer *t)
     world_timer_set(m->world, t, MONITOR_AUDIT_MS);
 }
 
+/* Who waits for the look waits on: a start that has not looked could be a second copy. */
+static void look_later(struct monitor *m, int error)
+{
+    if (error != m->look_error)
+        clog_error("the process table can't be looked at: %s; starts that must look first wait until it can",
+                   strerror(-error));
+    m->look_error = error;
+    world_timer_set(m->world, &m->retry, MONITOR_RETRY_MS);
+}
+
+static void on_retry(struct timer *t)
+{
+    monitor_survey(CONTAINER_OF(t, struct monitor, retry));
+}
+
+/* `table` is complete, or there is none at all, or it is of no use this time. */
 static void on_survey(void *arg, const struct procfs_table *table)
 {
     struct monitor *m = arg;
     bool audit = m->audit_due, again = m->survey_again;
     m->surveying = m->survey_again = m->audit_due = false;
-    survey_judge(m, table, audit);
+    bool none = table->error && !procfs_is_passing(-table->error);
+    int r = table->error ? table->error : survey_judge(m, table, audit);
+    if (r && !none) {
+        m->audit_due = audit;
+        look_later(m, r);
+        return;
+    }
+    if (r != m->look_error) {
+        m->look_error = r;
+        if (r)
+            clog_warn("/proc can't be read: %s; services that run already are not recognised", strerror(-r));
+        else
+            clog_info("the process table can be looked at again");
+    }
+    if (r)
+        survey_skip(m);
     if (again)
         monitor_survey(m);
 }
@@ -148,13 +179,13 @@ void monitor_survey(struct monitor *m)
         m->survey_again = true;
         return;
     }
+    if (m->retry.place)
+        return; /* it is tried again soon enough */
     m->scans++;
     int r = m->world->ops->scan(m->world, on_survey, m);
     m->surveying = r == 0;
-    if (r == 0)
-        return;
-    clog_error("the process table can't be looked at: %s", strerror(-r));
-    survey_skip(m);
+    if (r)
+        look_later(m, r);
 }
 
 void monitor_seek(struct monitor *m, struct service *s)
@@ -292,7 +323,8 @@ struct monitor *monitor_new(struct world *world, struct conf *conf, struct err *
                           .audit.fire = on_audit,
                           .slice.fire = on_slice,
                           .reap.fire = free_removed,
-                          .settle.fire = on_settle};
+                          .settle.fire = on_settle,
+                          .retry.fire = on_retry};
     m->start_ms = now_ms(m);
     m->start_wall_ms = world->ops->wall_ms(world);
     m->marker_prefix = launch_marker(conf, "");
@@ -316,7 +348,7 @@ void monitor_start(struct monitor *m)
 void monitor_free(struct monitor *m)
 {
     m->world->ops->unscan(m->world, m);
-    struct timer *own[] = {&m->probe, &m->audit, &m->slice, &m->reap, &m->settle};
+    struct timer *own[] = {&m->probe, &m->audit, &m->slice, &m->reap, &m->settle, &m->retry};
     for (size_t i = 0; i < m->nsvcs; i++) {
         service_fini(m->svcs[i]);
         free(m->svcs[i]);

@@ -13,6 +13,8 @@
 #define MONITOR_AUDIT_MS 60000
 /* So long after a start it is looked whether something has left the process group. */
 #define MONITOR_SETTLE_MS 2000
+/* A look at the process table that could not be had is tried again after this. */
+#define MONITOR_RETRY_MS 1000
 /* No longer than this are services started before the loop turns to other things. */
 #define MONITOR_SLICE_MS 4
 
@@ -37,11 +39,12 @@ struct monitor {
     uint64_t generation; /* counts every change of what a plain status shows */
     int64_t start_ms, start_wall_ms;
 
-    struct timer probe, audit, slice, reap, settle;
+    struct timer probe, audit, slice, reap, settle, retry;
     struct service *queue_head, *queue_tail; /* starts waiting for their turn */
     int64_t slice_start_ms;
     bool surveying, survey_again, audit_due;
     bool surveyed;      /* services have been looked for once */
+    int look_error;     /* why there is no look at the process table just now (-errno), as it was logged; 0: there is */
     uint64_t scans;     /* how many looks at the process table were begun */
     uint64_t start_seq; /* the event of the monitor's own start: what autostarts come from */
 };
@@ -78,7 +81,9 @@ void monitor_queue_start(struct monitor *m, struct service *s);
 void monitor_unqueue(struct monitor *m, struct service *s);
 /* For service.c: look for the service in the process table, then service_adopt or service_launch. */
 void monitor_seek(struct monitor *m, struct service *s);
-/* Looks at the process table soon, for all services that are `fresh` or `seeking`. */
+/* Looks at the process table soon, for all services that are `fresh` or `seeking`. Where that fails for a reason that
+ * goes by (no descriptors, no memory) it is tried again, and they wait on; where there is no such table they go ahead.
+ */
 void monitor_survey(struct monitor *m);
 /* For service.c: a service was started. */
 void monitor_started(struct monitor *m);

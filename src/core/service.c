@@ -424,11 +424,12 @@ void service_launch(struct service *s)
     started(s);
 }
 
-bool service_adopt(struct service *s, const struct procfs_entry *e, uint64_t cause)
+int service_adopt(struct service *s, const struct procfs_entry *e, uint64_t cause)
 {
     struct world *w = world_of(s);
-    if (w->ops->adopt(w, e->pid, e->stat.start_ticks, &s->proc))
-        return false;
+    int r = w->ops->adopt(w, e->pid, e->stat.start_ticks, &s->proc);
+    if (r)
+        return r;
     s->seeking = s->graceful = false;
     s->adopted = true;
     s->unsure = false;
@@ -450,7 +451,7 @@ bool service_adopt(struct service *s, const struct procfs_entry *e, uint64_t cau
         s->want = WANT_UP;
         step(s, EV_ADOPT, seq);
     }
-    return true;
+    return 0;
 }
 
 static void on_timer(struct timer *t)

@@ -115,8 +115,9 @@ void service_wait_remove(struct service *s, struct service_wait *w);
 int service_signal(struct service *s, int sig, uint64_t cause);
 
 /* Called by the monitor: */
-/* Takes a found process over; one that is stopping has it stopped. false: it is gone by now. */
-bool service_adopt(struct service *s, const struct procfs_entry *e, uint64_t cause);
+/* Takes a found process over; one that is stopping has it stopped. 0, or -ESRCH (it is gone by now), or the -errno for
+ * which it can't be held. */
+int service_adopt(struct service *s, const struct procfs_entry *e, uint64_t cause);
 void service_launch(struct service *s); /* the queued start, now; looked for and not found */
 void service_probe(struct service *s);  /* is it still there? */
 

@@ -187,6 +187,12 @@ static void why_without_process(struct buf *b, const struct service *s, const st
     } else if (s->state == STATE_FAILED) {
         add_it_ended(b, s, end);
         buf_adds(b, "; given up, start it by hand when the cause is mended");
+    } else if (s->seeking || (s->fresh && s->mon->look_error)) {
+        buf_adds(b, ": it is looked first whether it runs already");
+        if (s->mon->look_error)
+            buf_addf(b, ", but the process table can't be looked at: %s", strerror(-s->mon->look_error));
+    } else if (s->state == STATE_STARTING) {
+        buf_adds(b, ": it waits for its turn");
     } else if (end && end->count) {
         add_it_ended(b, s, end);
     } else if (!now) {

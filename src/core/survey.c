@@ -4,6 +4,7 @@
 #include "complain.h"
 #include "match.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +17,8 @@ struct judgement {
     struct monitor *m;
     const struct procfs_table *table;
     struct match match;
+    int failed; /* why a process of the service in hand could not be held, though it is there (-errno) */
+    int error;  /* the same for all of them */
 };
 
 /* What a survey found nothing of, or has cleaned up after: its start goes ahead. */
@@ -41,11 +44,15 @@ static uint64_t cause_of(const struct monitor *m, const struct service *s)
 
 /* Kills one process left behind by a former instance. A look at its identity comes
  * first: the table is some milliseconds old. */
-static bool kill_left(struct monitor *m, struct service *s, const struct procfs_entry *e)
+static bool kill_left(struct judgement *j, struct service *s, const struct procfs_entry *e)
 {
     struct proc p;
+    struct monitor *m = j->m;
     struct world *w = m->world;
-    if (w->ops->adopt(w, e->pid, e->stat.start_ticks, &p))
+    int r = w->ops->adopt(w, e->pid, e->stat.start_ticks, &p);
+    if (r && r != -ESRCH)
+        j->failed = r;
+    if (r)
         return false;
     bool killed = w->ops->signal(w, &p, SIGKILL, PROC_ONE) == 0;
     w->ops->release(w, &p);
@@ -64,7 +71,7 @@ static bool clean_up(struct judgement *j, size_t index)
     const struct procfs_entry *last = NULL;
     size_t killed = 0;
     for (size_t i = 0; i < j->table->count; i++)
-        if (j->match.owner[i] == (int)index && kill_left(j->m, s, &j->table->entries[i])) {
+        if (j->match.owner[i] == (int)index && kill_left(j, s, &j->table->entries[i])) {
             last = &j->table->entries[i];
             killed++;
         }
@@ -115,7 +122,8 @@ static bool settle(struct judgement *j, size_t index, const bool *has_rest)
     /* Its process was seen to end: another marked leader is something it left behind, unless it looks like it. */
     if (best && best == f->best && !f->same && !s->fresh && !s->graceful)
         best = NULL;
-    if (best && service_adopt(s, best, s->seeking ? s->spawn_cause : j->m->start_seq)) {
+    int r = best ? service_adopt(s, best, s->seeking ? s->spawn_cause : j->m->start_seq) : -ESRCH;
+    if (r == 0) {
         s->fresh = false;
         report_copies(j, s, f->copy, NULL);
         if (best == f->best && !f->same)
@@ -124,12 +132,17 @@ static bool settle(struct judgement *j, size_t index, const bool *has_rest)
             service_stop(s, s->spawn_cause);
         return false;
     }
+    j->failed = r == -ESRCH ? 0 : r;
     /* A service nobody wants keeps its rests: they are only reported. */
     bool wanted = s->want == WANT_UP || (s->fresh && s->conf->autostart && !s->held);
-    if (wanted && has_rest[index] && s->sweeps < SWEEPS_MAX && clean_up(j, index)) {
+    if (!j->failed && wanted && has_rest[index] && s->sweeps < SWEEPS_MAX && clean_up(j, index)) {
         s->sweeps++;
         s->seek_scan = j->m->scans + 1;
         return true;
+    }
+    if (j->failed) {
+        j->error = j->failed;
+        return false;
     }
     s->sweeps = 0;
     go_ahead(j->m, s);
@@ -173,20 +186,16 @@ void survey_skip(struct monitor *m)
             go_ahead(m, m->svcs[i]);
 }
 
-void survey_judge(struct monitor *m, const struct procfs_table *table, bool audit)
+int survey_judge(struct monitor *m, const struct procfs_table *table, bool audit)
 {
     struct judgement j = {.m = m, .table = table};
     bool *has_rest = calloc(m->nsvcs + 1, sizeof *has_rest);
-    if (table->error)
-        clog_error("/proc can't be read: %s; services that run already may not be recognised", strerror(-table->error));
     if (m->nlooks != m->nsvcs)
         monitor_index(m); /* there was no memory for it when the set changed */
     if (!has_rest || m->nlooks != m->nsvcs ||
         match_run(table, m->looks, m->nsvcs, m->marker_prefix, getpid(), m->world->ops->script_fits, &j.match)) {
-        clog_error("out of memory while looking for running services");
         free(has_rest);
-        survey_skip(m);
-        return;
+        return -ENOMEM;
     }
     for (size_t i = 0; i < table->count; i++) {
         int owner = j.match.owner[i];
@@ -207,6 +216,7 @@ void survey_judge(struct monitor *m, const struct procfs_table *table, bool audi
     m->surveyed = true;
     match_fini(&j.match);
     free(has_rest);
-    if (again)
+    if (again && !j.error)
         monitor_survey(m);
+    return j.error;
 }

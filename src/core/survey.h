@@ -6,10 +6,11 @@
 #include "monitor.h"
 
 /* Acts on the table for every service that is fresh or seeks; with `audit` it also
- * reports second copies, rests and lost processes of all the others. */
-void survey_judge(struct monitor *m, const struct procfs_table *table, bool audit);
+ * reports second copies, rests and lost processes of all the others. 0, or the -errno (no
+ * memory, no descriptors) for which some could not be settled and wait for another look. */
+int survey_judge(struct monitor *m, const struct procfs_table *table, bool audit);
 
-/* The table can't be had: the starts that waited for it go ahead, unseen. */
+/* There is no such table: the starts that waited for it go ahead, unseen. */
 void survey_skip(struct monitor *m);
 
 #endif

@@ -222,9 +222,12 @@ int proc_adopt(pid_t pid, uint64_t start_ticks, struct proc *out)
         return errno == EINVAL ? -ESRCH : -errno; /* EINVAL: a thread, no process */
     /* The start time is read after the pidfd was taken: if it is the right one now, the pidfd is of the right one. */
     struct procfs_stat st;
-    if (!procfs_stat(pid, &st) || st.start_ticks != start_ticks || st.state == 'Z' || st.state == 'X') {
+    errno = 0;
+    bool ok = procfs_stat(pid, &st);
+    int error = !ok && procfs_is_passing(errno) ? errno : ESRCH;
+    if (!ok || st.start_ticks != start_ticks || st.state == 'Z' || st.state == 'X') {
         close(fd);
-        return -ESRCH;
+        return -error;
     }
     *out = (struct proc){
         .pid = pid, .pidfd = fd, .start_ticks = start_ticks, .child = st.ppid == getpid(), .leader = st.pgrp == pid};

@@ -24,31 +24,58 @@ struct procfs_chunk {
     char data[];
 };
 
-/* Reads a whole /proc file of a process into *buf (grown as needed, kept for the
- * next call). Returns the length, or -1. */
-static ssize_t read_all(int dir, const char *name, char **buf, size_t *cap)
+bool procfs_is_passing(int error)
+{
+    static const int passing[] = {EMFILE, ENFILE, ENOMEM, EAGAIN, EINTR};
+    for (size_t i = 0; i < ARRAY_LEN(passing); i++)
+        if (passing[i] == error)
+            return true;
+    return false;
+}
+
+/* What was passed over for a reason that goes by might be just what is looked for: the table says so. */
+static void note_error(struct procfs_table *t, int error)
+{
+    if (procfs_is_passing(error))
+        t->error = -error;
+}
+
+/* Text that is read, kept for the next. */
+struct scratch {
+    char *data;
+    size_t cap;
+};
+
+/* Reads a whole /proc file of a process into the scratch. Returns the length, or -1. */
+static ssize_t read_all(struct procfs_table *t, int dir, const char *name, struct scratch *s)
 {
     int fd = openat(dir, name, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
+    if (fd < 0) {
+        note_error(t, errno);
         return -1;
+    }
     size_t len = 0;
-    for (;;) {
-        if (*cap - len < 2) {
-            char *bigger = *cap >= FILE_MAX ? NULL : realloc(*buf, *cap * 2);
-            if (!bigger)
-                break; /* what was read so far has to do */
-            *buf = bigger;
-            *cap *= 2;
+    while (s->cap - len >= 2 || s->cap < FILE_MAX) { /* of anything longer the beginning has to do */
+        if (s->cap - len < 2) {
+            char *bigger = realloc(s->data, s->cap * 2);
+            if (!bigger) {
+                note_error(t, ENOMEM);
+                break;
+            }
+            s->data = bigger;
+            s->cap *= 2;
         }
-        ssize_t n = read(fd, *buf + len, *cap - len - 1);
+        ssize_t n = read(fd, s->data + len, s->cap - len - 1);
         if (n < 0 && errno == EINTR)
             continue;
+        if (n < 0)
+            note_error(t, errno);
         if (n <= 0)
             break;
         len += (size_t)n;
     }
     close(fd);
-    (*buf)[len] = 0;
+    s->data[len] = 0;
     return (ssize_t)len;
 }
 
@@ -173,6 +200,8 @@ static const char *keep_link(struct procfs_table *t, int dir, const char *name)
 {
     char path[PATH_MAX];
     ssize_t n = readlinkat(dir, name, path, sizeof path);
+    if (n < 0)
+        note_error(t, errno);
     return n > 0 ? keep(t, path, (size_t)n) : NULL;
 }
 
@@ -186,27 +215,24 @@ static const char *find_variable(const char *env, size_t len, const char *name)
     return NULL;
 }
 
-struct scratch {
-    char *data;
-    size_t cap;
-};
-
-static bool look_at(struct procfs_table *t, int proc, const char *name, const char *marker, struct scratch *s)
+static void look_at(struct procfs_table *t, int proc, const char *name, const char *marker, struct scratch *s)
 {
     int dir = openat(proc, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (dir < 0)
-        return false;
+    if (dir < 0) {
+        note_error(t, errno);
+        return;
+    }
     struct procfs_entry e = {.pid = (pid_t)strtol(name, NULL, 10)};
-    bool ok = read_all(dir, "stat", &s->data, &s->cap) > 0 && parse_stat(s->data, &e.stat);
+    bool ok = read_all(t, dir, "stat", s) > 0 && parse_stat(s->data, &e.stat);
     struct stat st;
     if (ok && !fstat(dir, &st))
         e.uid = st.st_uid;
     if (ok && e.stat.state != 'Z') {
-        ssize_t n = read_all(dir, "cmdline", &s->data, &s->cap);
+        ssize_t n = read_all(t, dir, "cmdline", s);
         if (n > 0) {
             e.cmdline = keep(t, s->data, (size_t)n);
             e.cmdline_len = (size_t)n;
-            n = read_all(dir, "environ", &s->data, &s->cap);
+            n = read_all(t, dir, "environ", s);
             const char *value = n > 0 ? find_variable(s->data, (size_t)n, marker) : NULL;
             e.marker = value ? keep(t, value, strlen(value)) : NULL;
             e.exe = keep_link(t, dir, "exe");
@@ -216,13 +242,38 @@ static bool look_at(struct procfs_table *t, int proc, const char *name, const ch
     close(dir);
     if (ok)
         t->entries[t->count++] = e;
-    return ok;
 }
 
 static int by_pid(const void *a, const void *b)
 {
     pid_t x = ((const struct procfs_entry *)a)->pid, y = ((const struct procfs_entry *)b)->pid;
     return (x > y) - (x < y);
+}
+
+/* The first thing that is passed over ends it: an incomplete table is of no use. */
+static void look_at_all(struct procfs_table *t, DIR *d, const char *marker, struct scratch *s)
+{
+    size_t cap = 0;
+    while (!t->error) {
+        errno = 0;
+        const struct dirent *e = readdir(d);
+        if (!e) {
+            note_error(t, errno);
+            return;
+        }
+        if (!isdigit((unsigned char)e->d_name[0]))
+            continue;
+        if (t->count == cap) {
+            cap = cap ? cap * 2 : 256;
+            struct procfs_entry *more = realloc(t->entries, cap * sizeof *more);
+            if (!more) {
+                note_error(t, ENOMEM);
+                return;
+            }
+            t->entries = more;
+        }
+        look_at(t, dirfd(d), e->d_name, marker, s);
+    }
 }
 
 void procfs_scan(const char *marker, struct procfs_table *out)
@@ -235,23 +286,11 @@ void procfs_scan(const char *marker, struct procfs_table *out)
         free(s.data);
         return;
     }
-    size_t cap = 0;
-    for (struct dirent *e; (e = readdir(d));) {
-        if (!isdigit((unsigned char)e->d_name[0]))
-            continue;
-        if (out->count == cap) {
-            cap = cap ? cap * 2 : 256;
-            struct procfs_entry *more = realloc(out->entries, cap * sizeof *more);
-            if (!more) {
-                out->error = -ENOMEM;
-                break;
-            }
-            out->entries = more;
-        }
-        look_at(out, dirfd(d), e->d_name, marker, &s);
-    }
+    look_at_all(out, d, marker, &s);
     closedir(d);
     free(s.data);
+    if (!out->count && !out->error)
+        out->error = -ENOENT; /* an empty folder: nothing is mounted there */
     if (out->count)
         qsort(out->entries, out->count, sizeof *out->entries, by_pid);
 }

@@ -26,6 +26,10 @@ int64_t procfs_start_ms(uint64_t start_ticks);
 /* Does the process run a handler of its own for this signal? false as well when it can't be told. */
 bool procfs_catches(pid_t pid, int sig);
 
+/* Is that errno one that goes by (no descriptors, no memory)? All others tell how things are: there is no /proc, it may
+ * not be looked at, a process is gone. */
+bool procfs_is_passing(int error);
+
 /* The signal limits of setrlimit by name, "open files" for RLIMIT_NOFILE, for messages. Static. */
 const char *procfs_limit_name(int resource);
 
@@ -44,7 +48,8 @@ struct procfs_entry {
 struct procfs_table {
     struct procfs_entry *entries; /* by pid */
     size_t count;
-    int error; /* 0, or the -errno of reading /proc itself or of memory running out */
+    int error; /* 0, or the -errno for which it may be incomplete: something was passed over for a reason that goes by,
+                  or /proc itself can't be read */
     struct procfs_chunk *strings;
 };
 

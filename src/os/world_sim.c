@@ -41,7 +41,7 @@ struct world_sim {
     struct simproc_table processes;
     struct scan *scans; /* in due order */
     int64_t scan_ms;
-    int scan_error;
+    int scan_error, table_error, adopt_error;
     struct setting *settings;
     size_t nsettings;
     struct console *consoles;
@@ -199,6 +199,8 @@ static int adopt(struct world *w, pid_t pid, uint64_t start_ticks, struct proc *
 {
     struct simproc *p = simproc_find(&self(w)->processes, pid);
     *out = (struct proc){.pidfd = -1};
+    if (self(w)->adopt_error)
+        return -self(w)->adopt_error;
     return !p || p->ended || p->entry.stat.start_ticks != start_ticks ? -ESRCH : simproc_hold(p, out);
 }
 
@@ -298,6 +300,9 @@ static int scan(struct world *w, world_scan_fn *fn, void *arg)
         free_scan(s);
         return -ENOMEM;
     }
+    s->picture.table.error = -ws->table_error;
+    if (ws->table_error)
+        s->picture.table.count = 0;
     while (*last && (*last)->due_ms <= s->due_ms)
         last = &(*last)->next;
     s->next = *last;
@@ -592,6 +597,16 @@ void world_sim_set_scan_ms(struct world *w, int64_t ms)
 void world_sim_fail_scans(struct world *w, int error)
 {
     self(w)->scan_error = error;
+}
+
+void world_sim_spoil_scans(struct world *w, int error)
+{
+    self(w)->table_error = error;
+}
+
+void world_sim_fail_adoptions(struct world *w, int error)
+{
+    self(w)->adopt_error = error;
 }
 
 const struct world_sim_signal *world_sim_signals(const struct world *w, size_t *count)

@@ -126,6 +126,12 @@ void world_sim_set_scan_ms(struct world *w, int64_t ms);
 /* From now on scan() fails with this errno; 0: it works. */
 void world_sim_fail_scans(struct world *w, int error);
 
+/* From now on what scans show is incomplete for this errno: there is nothing in it; 0: they show all. */
+void world_sim_spoil_scans(struct world *w, int error);
+
+/* From now on adopt() fails with this errno; 0: it works. */
+void world_sim_fail_adoptions(struct world *w, int error);
+
 /* ---- what the monitor did */
 
 struct world_sim_signal {

@@ -400,6 +400,28 @@ def test_no_descriptors(monitor):
     connected.close()
 
 
+def test_a_start_that_can_not_look_waits_and_doubles_nothing(monitor):
+    path = monitor.script("demo/demo", "while :; do sleep 1000; done")
+    monitor.conf(auth="open",  # it takes a descriptor to see who asks
+                 svrs={"demo": {"cmd": "demo/demo 1", "autostart": False}, "other": "demo/demo 2"})
+    monitor.start()
+    monitor.wait_state("other")
+    by_hand = monitor.spawn([path, "1"])
+    host, _, port = monitor.address.partition(":")
+    connected = http.client.HTTPConnection(host, int(port), timeout=20)
+    connected.connect()
+    assert monitor.get("version").status == 200  # so that the connection above has been accepted
+    with limited(monitor.pid, "nofile", lowest_free(monitor.pid)):
+        connected.request("GET", "/?command=start&service=demo")
+        monitor.wait_event(kind="command", service="demo")
+        wait_until(lambda: "the process table can't be looked at: Too many open files; starts that must look first wait"
+                   in monitor.stderr())
+    answer = connected.getresponse()
+    assert (answer.status, answer.read()) == (200, b"SUCCESS\n")
+    assert monitor.status("demo")["pid"] == by_hand.pid and not monitor.processes("demo")
+    connected.close()
+
+
 def test_who_connects_while_there_are_no_descriptors_waits(monitor):
     with_demo(monitor)
     host, _, port = monitor.address.partition(":")

@@ -4,31 +4,6 @@
 
 #include <errno.h>
 
-/* A process as somebody started it by hand. */
-static pid_t by_hand(const char *cmdline)
-{
-    struct procfs_entry e = {.cmdline = cmdline, .uid = geteuid(), .exe = "/srv/a/a", .cwd = "/srv/a"};
-    pid_t pid = world_sim_add(fx.w, &e, NULL);
-    assert_true(pid > 0);
-    return pid;
-}
-
-/* One that carries the marker of a service; session 0: its own. */
-static pid_t marked(const char *service, const char *cmdline, pid_t session)
-{
-    char marker[64];
-    snprintf(marker, sizeof marker, "%s%s", FIXTURE_PREFIX, service);
-    struct procfs_entry e = {.cmdline = cmdline, .marker = marker, .uid = geteuid(), .stat.session = session};
-    pid_t pid = world_sim_add(fx.w, &e, NULL);
-    assert_true(pid > 0);
-    return pid;
-}
-
-static bool lives(pid_t pid)
-{
-    return world_sim_find_pid(fx.w, pid);
-}
-
 static void a_new_monitor_finds_what_the_old_one_started(void **state)
 {
     (void)state;
@@ -403,9 +378,9 @@ static void the_probe_finds_an_end_that_was_never_told(void **state)
 static void a_death_while_starting_is_no_success(void **state)
 {
     (void)state;
-    /* Nobody tells of the end, and no look can be had: the next start is made from within the first probe. */
+    /* Nobody tells of the end, and there is no look that could. */
     world_sim_set_watching(fx.w, WORLD_SIM_WATCH_FAILS);
-    world_sim_fail_scans(fx.w, ENOMEM);
+    world_sim_spoil_scans(fx.w, ENOENT);
     behave("a", (struct world_sim_behaviour){.dies = true, .life_ms = 200, .code = 1});
     fixture_begin(fixture_conf("a"));
     for (int i = 0; i < 30; i++) {
@@ -462,21 +437,6 @@ static void an_audit_finds_the_lost(void **state)
     run(2 * MONITOR_AUDIT_MS);
     assert_state("a", STATE_UP);
     assert_int_equal(count_events("a", EVENT_AUDIT), 0); /* all is well: nothing to say */
-}
-
-static void without_the_process_table_services_are_started_all_the_same(void **state)
-{
-    (void)state;
-    world_sim_fail_scans(fx.w, EMFILE);
-    fixture_begin(fixture_conf("a", "b"));
-    await("a", STATE_UP, 1000);
-    await("b", STATE_UP, 1000);
-    service_stop(get("a"), command("stop"));
-    run(100);
-    service_start(get("a"), command("start"));
-    await("a", STATE_UP, 1000);
-    run(2 * MONITOR_AUDIT_MS);
-    assert_int_equal(world_sim_count(fx.w, NULL, false), 2);
 }
 
 static void a_monitor_that_goes_during_a_look(void **state)
@@ -555,7 +515,6 @@ int main(void)
         FIXTURE_TEST(a_zombie_nobody_collects_has_ended),
         FIXTURE_TEST(a_reused_pid_gets_no_signal),
         FIXTURE_TEST(an_audit_finds_the_lost),
-        FIXTURE_TEST(without_the_process_table_services_are_started_all_the_same),
         FIXTURE_TEST(a_monitor_that_goes_during_a_look),
         FIXTURE_TEST(a_restart_before_the_first_look_is_obeyed),
         FIXTURE_TEST(a_stop_before_the_first_look_is_obeyed),

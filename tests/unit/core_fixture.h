@@ -288,4 +288,29 @@ static inline void behave(const char *name, struct world_sim_behaviour b)
     assert_int_equal(world_sim_behave(fx.w, name, &b), 0);
 }
 
+/* A process as somebody started it by hand. */
+static inline pid_t by_hand(const char *cmdline)
+{
+    struct procfs_entry e = {.cmdline = cmdline, .uid = geteuid(), .exe = "/srv/a/a", .cwd = "/srv/a"};
+    pid_t pid = world_sim_add(fx.w, &e, NULL);
+    assert_true(pid > 0);
+    return pid;
+}
+
+/* One that carries the marker of a service; session 0: its own. */
+static inline pid_t marked(const char *service, const char *cmdline, pid_t session)
+{
+    char marker[64];
+    snprintf(marker, sizeof marker, "%s%s", FIXTURE_PREFIX, service);
+    struct procfs_entry e = {.cmdline = cmdline, .marker = marker, .uid = geteuid(), .stat.session = session};
+    pid_t pid = world_sim_add(fx.w, &e, NULL);
+    assert_true(pid > 0);
+    return pid;
+}
+
+static inline bool lives(pid_t pid)
+{
+    return world_sim_find_pid(fx.w, pid);
+}
+
 #endif

@@ -234,6 +234,35 @@ static void adopts_only_the_one_meant(void **state)
     assert_int_equal(count_fds(), fds - 1);
 }
 
+/* Whoever can't be looked at for want of a descriptor is not gone. */
+static void no_descriptors_to_adopt_with(void **state)
+{
+    (void)state;
+    struct proc p, same;
+    char *argv[] = {"/bin/sleep", "1000", NULL};
+    struct proc_spec spec = spec_of(argv);
+    start(&spec, &p);
+    struct procfs_stat st;
+    assert_true(procfs_stat(p.pid, &st));
+    int fds = count_fds(), next = fcntl(STDERR_FILENO, F_DUPFD, 0);
+    close(next);
+    struct rlimit old;
+    getrlimit(RLIMIT_NOFILE, &old);
+    int tries = 0;
+    for (int r = -EMFILE; r; tries++) { /* one for the pidfd, one for the file in /proc */
+        struct rlimit low = {(rlim_t)(next + tries), old.rlim_max};
+        setrlimit(RLIMIT_NOFILE, &low);
+        r = proc_adopt(p.pid, st.start_ticks, &same);
+        setrlimit(RLIMIT_NOFILE, &old);
+        assert_true(r == -EMFILE || r == 0);
+        proc_close(&same);
+        assert_int_equal(count_fds(), fds);
+    }
+    assert_true(tries > 2);
+    assert_int_equal(proc_signal(&p, SIGKILL, PROC_ONE), 0);
+    finish(&p);
+}
+
 /* Starts a script whose process is no child of ours, and takes hold of it. It goes on
  * once release_adopted was called. */
 static void adopt_script(const char *rest, struct proc *p)
@@ -420,6 +449,7 @@ int main(void)
         TEST(nothing_reaches_the_collected),
         TEST(a_reused_pid_is_nobody_of_ours),
         TEST(adopts_only_the_one_meant),
+        TEST(no_descriptors_to_adopt_with),
         TEST(end_of_an_adopted_process),
         TEST(the_group_of_an_adopted_leader_goes_with_it),
         TEST(zombie_of_somebody_else),

@@ -269,6 +269,40 @@ static void scan_sees_zombies_as_such(void **state)
     assert_int_equal(waitpid(pid, NULL, 0), pid);
 }
 
+/* Only so many descriptors more may be opened from now on; returns the limit there was. */
+static struct rlimit leave_descriptors(unsigned count)
+{
+    struct rlimit old, low;
+    int next = fcntl(STDERR_FILENO, F_DUPFD, 0);
+    assert_true(next >= 0);
+    close(next);
+    getrlimit(RLIMIT_NOFILE, &old);
+    low = (struct rlimit){(rlim_t)next + count, old.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
+    return old;
+}
+
+static void scan_tells_what_it_had_to_pass_over(void **state)
+{
+    (void)state;
+    for (unsigned left = 0; left <= 3; left++) { /* the folder of all, of one, and a file in it */
+        struct procfs_table t;
+        struct rlimit old = leave_descriptors(left);
+        procfs_scan("MARK", &t);
+        setrlimit(RLIMIT_NOFILE, &old);
+        assert_int_equal(t.error, left < 3 ? -EMFILE : 0);
+        procfs_table_fini(&t);
+    }
+}
+
+static void some_errors_go_by(void **state)
+{
+    (void)state;
+    static const int passing[] = {EMFILE, ENFILE, ENOMEM, EAGAIN, EINTR}, lasting[] = {0, ENOENT, EACCES, EPERM, ESRCH};
+    for (size_t i = 0; i < ARRAY_LEN(passing); i++)
+        assert_true(procfs_is_passing(passing[i]) && !procfs_is_passing(lasting[i]));
+}
+
 static void limits_have_names(void **state)
 {
     (void)state;
@@ -293,6 +327,8 @@ int main(void)
         cmocka_unit_test(scan_finds_ourselves),
         cmocka_unit_test(scan_reads_the_marker),
         cmocka_unit_test(scan_sees_zombies_as_such),
+        cmocka_unit_test(scan_tells_what_it_had_to_pass_over),
+        cmocka_unit_test(some_errors_go_by),
         cmocka_unit_test(limits_have_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
