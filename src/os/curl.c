@@ -5,12 +5,33 @@
 
 #define LIBRARY "libcurl.so.4"
 
-/* Looks one name up; POSIX lets dlsym's object pointer be read as a function pointer this way. */
-static bool find(void *library, const char *name, void *slot)
+#define CALL(member)                                                                                                   \
+    {                                                                                                                  \
+        "curl_" #member, offsetof(struct curl, member)                                                                 \
+    }
+static const struct {
+    const char *name;
+    size_t slot;
+} calls[] = {
+    CALL(global_init),         CALL(version_info),        CALL(free),
+    CALL(slist_append),        CALL(slist_free_all),      CALL(easy_init),
+    CALL(easy_setopt),         CALL(easy_perform),        CALL(easy_getinfo),
+    CALL(easy_cleanup),        CALL(easy_strerror),       CALL(easy_escape),
+    CALL(multi_init),          CALL(multi_setopt),        CALL(multi_add_handle),
+    CALL(multi_remove_handle), CALL(multi_socket_action), CALL(multi_assign),
+    CALL(multi_info_read),     CALL(multi_cleanup),
+};
+
+/* Fills in the table; POSIX lets dlsym's object pointer be read as a function pointer this way. */
+static bool find_calls(void *library, struct curl *c)
 {
-    void *address = dlsym(library, name);
-    memcpy(slot, &address, sizeof address);
-    return address != NULL;
+    for (size_t i = 0; i < ARRAY_LEN(calls); i++) {
+        void *address = dlsym(library, calls[i].name);
+        if (!address)
+            return false;
+        memcpy((char *)c + calls[i].slot, &address, sizeof address);
+    }
+    return true;
 }
 
 const struct curl *curl_load(struct err *err)
@@ -19,14 +40,8 @@ const struct curl *curl_load(struct err *err)
     static bool loaded;
     if (loaded)
         return &c;
-    void *lib = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL);
-    bool ok = lib && find(lib, "curl_global_init", &c.global_init) && find(lib, "curl_easy_init", &c.easy_init) &&
-              find(lib, "curl_easy_setopt", &c.easy_setopt) && find(lib, "curl_easy_perform", &c.easy_perform) &&
-              find(lib, "curl_easy_getinfo", &c.easy_getinfo) && find(lib, "curl_easy_cleanup", &c.easy_cleanup) &&
-              find(lib, "curl_easy_strerror", &c.easy_strerror) && find(lib, "curl_easy_escape", &c.easy_escape) &&
-              find(lib, "curl_free", &c.free) && find(lib, "curl_slist_append", &c.slist_append) &&
-              find(lib, "curl_slist_free_all", &c.slist_free_all);
-    if (!ok || c.global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
+    void *library = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL);
+    if (!library || !find_calls(library, &c) || c.global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
         const char *why = dlerror();
         err_set(err, "%s can't be loaded (package libcurl4): %s", LIBRARY, why ? why : "it is not usable");
         return NULL;
