@@ -1,12 +1,10 @@
 #include "service.h"
 
-#include "clock.h"
 #include "clog.h"
 #include "complain.h"
 #include "monitor.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -25,6 +23,12 @@ static int64_t now_ms(const struct service *s)
 {
     struct world *w = world_of(s);
     return w->ops->mono_ms(w);
+}
+
+static int64_t wall_ms(const struct service *s)
+{
+    struct world *w = world_of(s);
+    return w->ops->wall_ms(w);
 }
 
 int64_t service_uptime_ms(const struct service *s)
@@ -108,7 +112,7 @@ static void set_state(struct service *s, enum machine_state state, uint64_t caus
     world_timer_clear(world_of(s), &s->timer);
     s->state = state;
     s->since_ms = now_ms(s);
-    s->since_wall_ms = world_of(s)->ops->wall_ms(world_of(s));
+    s->since_wall_ms = wall_ms(s);
     s->mon->generation++;
     struct event e = {.kind = kind_of(state), .cause = cause, .pid = s->proc.pid};
     if (state == STATE_WAITING)
@@ -239,40 +243,11 @@ static void step(struct service *s, enum machine_event event, uint64_t cause)
 
 /* ---- ends */
 
-static void exit_fini(struct service_exit *x)
-{
-    free(x->reason);
-    free(x->tail);
-    *x = (struct service_exit){0};
-}
-
-static char *exit_reason(const struct service_exit *x)
-{
-    char lasted[CLOCK_DURATION_SIZE], text[160];
-    clock_duration(x->uptime_ms, lasted);
-    if (!x->how.known)
-        snprintf(text, sizeof text, "ended after %s (exit status unknown)", lasted);
-    else if (x->how.signal)
-        snprintf(text, sizeof text, "was killed by %s after %s%s", conf_signal_name(x->how.signal), lasted,
-                 x->how.core ? " (core dumped)" : "");
-    else
-        snprintf(text, sizeof text, "exited with code %d after %s", x->how.code, lasted);
-    return strdup(text);
-}
-
-/* What a waiting start is told: the reason, and the last thing the service said. */
+/* What a waiting start is told. */
 static void tell_failed(struct service *s)
 {
     struct buf b = {0};
-    const char *tail = s->last_exit.tail;
-    buf_adds(&b, s->last_exit.reason ? s->last_exit.reason : "it ended");
-    if (tail) {
-        size_t len = strlen(tail), from = len - 1;
-        while (from > 0 && tail[from - 1] != '\n')
-            from--;
-        buf_adds(&b, ": ");
-        buf_add(&b, tail + from, len - 1 - from);
-    }
+    lastexit_say(&b, &s->last_exit);
     tell_waits(s, GOAL_UP, b.failed ? "it ended" : b.data);
     buf_fini(&b);
 }
@@ -299,15 +274,7 @@ static void count_failure(struct service *s, int64_t uptime_ms)
 static void record_exit(struct service *s, const struct proc_exit *how, bool requested)
 {
     struct service_exit *x = &s->last_exit;
-    exit_fini(x);
-    *x = (struct service_exit){.valid = true,
-                               .started = true,
-                               .how = *how,
-                               .pid = s->proc.pid,
-                               .uptime_ms = service_uptime_ms(s),
-                               .wall_ms = world_of(s)->ops->wall_ms(world_of(s)),
-                               .requested = requested};
-    x->reason = exit_reason(x);
+    lastexit_ended(x, how, s->proc.pid, service_uptime_ms(s), wall_ms(s), requested);
     if (requested)
         return;
     count_failure(s, x->uptime_ms);
@@ -365,14 +332,7 @@ static void spawn_failed(struct service *s, const char *why)
 {
     struct event e = {.kind = EVENT_SPAWN_FAIL, .cause = s->spawn_cause};
     event_text(&e, "%s", why);
-    struct buf b = {0};
-    buf_addf(&b, "could not be started: %s", why);
-    struct service_exit *x = &s->last_exit;
-    exit_fini(x);
-    *x = (struct service_exit){.valid = true,
-                               .how = {.code = -1, .cpu_ms = -1, .max_rss_kib = -1},
-                               .wall_ms = world_of(s)->ops->wall_ms(world_of(s))};
-    x->reason = buf_take(&b);
+    lastexit_unstarted(&s->last_exit, why, wall_ms(s));
     count_failure(s, 0);
     e.count = s->failures;
     uint64_t seq = monitor_emit(s->mon, s, &e);
@@ -576,7 +536,7 @@ void service_fini(struct service *s)
     world_of(s)->ops->release(world_of(s), &s->proc);
     monitor_unqueue(s->mon, s);
     event_ring_fini(&s->events);
-    exit_fini(&s->last_exit);
+    lastexit_fini(&s->last_exit);
     launch_ids_free(s->ids);
     if (s->own_conf)
         conf_service_fini(s->own_conf);

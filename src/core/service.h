@@ -6,6 +6,7 @@
 #include "conf.h"
 #include "event.h"
 #include "hush.h"
+#include "lastexit.h"
 #include "launch.h"
 #include "machine.h"
 #include "policy.h"
@@ -15,19 +16,6 @@ struct monitor;
 
 /* A started process is up when it is alive after this long. */
 #define SERVICE_PROBE_MS 300
-
-/* How its last process ended. */
-struct service_exit {
-    bool valid;   /* false: it has not ended yet */
-    bool started; /* false: it could not even be started; only reason, wall_ms are set */
-    struct proc_exit how;
-    pid_t pid;
-    int64_t uptime_ms;
-    int64_t wall_ms;
-    bool requested; /* somebody had asked for it */
-    char *reason;   /* "exited with code 3 after 0.2 s"; may be NULL (no memory) */
-    char *tail;     /* the last lines of its console before an abnormal end, each ended by a newline; or NULL */
-};
 
 struct service;
 
