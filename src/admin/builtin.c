@@ -1,6 +1,7 @@
 #include "builtin.h"
 
 #include "clog.h"
+#include "events.h"
 #include "reconf.h"
 #include "status.h"
 #include "story.h"
@@ -382,6 +383,12 @@ const struct command builtin_commands[] = {
      .services = COMMAND_SERVICES,
      .args = ARGS({"lines", "how many lines of each", "20"}),
      .run = run_log},
+    {.name = "events",
+     .help = "what happened, newest last, also before the monitor was started",
+     .services = COMMAND_ANY_SERVICES,
+     .args = ARGS({"kind", "only these kinds, a list", NULL}, {"lines", "how many of the last", "20"},
+                  {"since", "all after the one of that number", NULL}, {"follow", "1: go on with what happens", NULL}),
+     .run = events_run},
     {.name = "why", .help = "why services are in the state they are in", .services = COMMAND_SERVICES, .run = run_why},
     {.name = "reload",
      .help = "read conf.json again and apply what has changed",

@@ -157,8 +157,11 @@ static enum MHD_Result queue_stream(struct call *c)
     c->stream = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, STREAM_BLOCK, read_stream, c, NULL);
     if (!c->stream)
         return MHD_NO;
-    const char *type = r->format == FORMAT_JSON ? "application/x-ndjson" : "text/plain; charset=utf-8";
-    add_common_headers(c->stream, r->content_type ? r->content_type : type);
+    static const char *const types[] = {[FORMAT_TEXT] = "text/plain; charset=utf-8",
+                                        [FORMAT_TABLE] = "text/plain; charset=utf-8",
+                                        [FORMAT_JSON] = "application/x-ndjson",
+                                        [FORMAT_SSE] = "text/event-stream"};
+    add_common_headers(c->stream, types[r->format]);
     MHD_add_response_header(c->stream, "Trailer", EXIT_HEADER);
     return queue(c, MHD_HTTP_OK, c->stream);
 }
@@ -342,14 +345,46 @@ static bool may_be_asked(struct request *r, bool head)
     return false;
 }
 
+/* Paths that stand for a command. */
+static const struct path {
+    const char *path, *command;
+    enum request_format format;
+} paths[] = {
+    {"/", NULL, FORMAT_TEXT},
+    {"/events", "events", FORMAT_SSE},
+};
+
+static const struct path *find_path(const char *url)
+{
+    for (size_t i = 0; i < ARRAY_LEN(paths); i++)
+        if (!strcmp(paths[i].path, url))
+            return &paths[i];
+    return NULL;
+}
+
+static void read_query(struct call *c, const struct path *path)
+{
+    /* A browser that was cut off says where: that counts more than what it asked for at first. */
+    const char *last = MHD_lookup_connection_value(c->connection, MHD_HEADER_KIND, "Last-Event-ID");
+    if (last && path->format == FORMAT_SSE)
+        request_set(c->request, "since", last);
+    MHD_get_connection_values_n(c->connection, MHD_GET_ARGUMENT_KIND, on_argument, c);
+    if (!path->command)
+        return;
+    request_set(c->request, "command", path->command);
+    if (path->format != FORMAT_TEXT)
+        c->request->format = path->format;
+}
+
 static enum MHD_Result answer(struct call *c, const char *url, bool head)
 {
     struct request *r = c->request;
+    const struct path *path = find_path(url);
     if (!strcmp(url, "/healthz"))
         return queue_text(c, MHD_HTTP_OK, EXIT_OK, "ok\n");
-    if (strcmp(url, "/") != 0)
+    if (!path)
         return queue_text(c, MHD_HTTP_NOT_FOUND, EXIT_USAGE, "Error: there is nothing at this path\n");
-    MHD_get_connection_values_n(c->connection, MHD_GET_ARGUMENT_KIND, on_argument, c);
+    read_query(c, path);
     if (!r->done && is_plain_status(r))
         return queue_status(c);
     if (!r->done && may_go_on(c) && may_be_asked(r, head))

@@ -9,6 +9,7 @@
 
 struct request;
 struct admin;
+struct events;
 
 /* What a command does with the services it is given. */
 enum command_services {
@@ -67,6 +68,7 @@ struct admin {
     struct command_table *extra; /* set by command_set_extra */
     char token[TOKEN_SIZE];      /* "": there is none, nobody can show it */
     uint64_t requests;           /* how many were made */
+    struct events *events;       /* who follows them; kept by events.c, NULL while nobody does */
 };
 
 /* The command of that name, or NULL; *table (may be NULL) is set to where it is from, NULL: builtin.

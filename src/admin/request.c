@@ -133,7 +133,7 @@ void request_abort(struct request *r, int status, int exit_code, const char *cod
 
 void request_write(struct request *r, const void *data, size_t len)
 {
-    if (r->done || r->cut || len == 0)
+    if (r->done || r->cut || (len == 0 && r->streamed))
         return;
     r->streamed = true;
     if (r->body.len < (size_t)r->admin->mon->conf->http.backlog_kb * 1024)
@@ -142,7 +142,7 @@ void request_write(struct request *r, const void *data, size_t len)
         r->body.failed = true;
     if (r->body.failed)
         cut(r);
-    r->open_line = ((const char *)data)[len - 1] != '\n';
+    r->open_line = len > 0 && ((const char *)data)[len - 1] != '\n';
     tell_news(r);
 }
 
@@ -315,6 +315,7 @@ static void on_timeout(struct timer *t)
     struct request *r = CONTAINER_OF(t, struct request, timer);
     char why[80];
     snprintf(why, sizeof why, "not done within %g s", (double)r->limit_ms / 1000);
+    r->timed_out = true;
     cancel(r);
     if (!r->done && r->open)
         request_slots_expire(r, why);

@@ -6,7 +6,12 @@
 #include "buf.h"
 #include "command.h"
 
-enum request_format { FORMAT_TEXT, FORMAT_TABLE, FORMAT_JSON };
+enum request_format {
+    FORMAT_TEXT,
+    FORMAT_TABLE,
+    FORMAT_JSON,
+    FORMAT_SSE, /* of the path /events alone: Server-Sent Events */
+};
 
 /* What became of one service of a request. */
 struct request_slot {
@@ -61,7 +66,7 @@ struct request {
     void (*cancel)(struct request *r);
     /* The client has taken all of a stream that was written so far; called each time. */
     void (*drained)(struct request *r);
-    const char *content_type; /* of a stream, static; NULL: by the format */
+    bool timed_out; /* why it is cancelled */
 
     /* the answer */
     int status; /* HTTP */
@@ -107,7 +112,8 @@ const char *request_arg(const struct request *r, const char *key);
  * stream; its status stays 200. */
 void request_done(struct request *r, int status, int exit_code);
 
-/* For commands: hands a piece of the answer on now (what is in r->body goes before it). A client
+/* For commands: hands a piece of the answer on now (what is in r->body goes before it); an empty
+ * one lets the client know that there will be more. A client
  * that lets more than conf's http.backlog_kb lie is cut off: the request is over soon. */
 void request_write(struct request *r, const void *data, size_t len);
 
@@ -136,6 +142,7 @@ bool request_slots_find(struct request *r);
 void request_slots_drop(struct request *r);
 /* Answers while services are waited for: those have failed for this reason. */
 void request_slots_expire(struct request *r, const char *why);
+/* Takes all slots away. Commands may do that too. */
 void request_slots_free(struct request *r);
 
 #endif

@@ -232,4 +232,6 @@ void request_slots_free(struct request *r)
         free(r->slots[i].why);
     }
     free(r->slots);
+    r->slots = NULL;
+    r->nslots = 0;
 }

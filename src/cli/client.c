@@ -77,6 +77,7 @@ static void make_form(struct exchange *x, const struct options *o, struct buf *b
     add_option(x, b, "format", o->format);
     add_option(x, b, "timeout", o->timeout);
     add_option(x, b, "lines", o->lines);
+    add_option(x, b, "follow", o->follow);
     for (size_t i = 0; i < o->nargs; i++) {
         const char *eq = strchr(o->args[i], '=');
         add_field(x, b, o->args[i], (size_t)(eq - o->args[i]), eq + 1);

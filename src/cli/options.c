@@ -8,6 +8,7 @@ struct option_row {
     const char *name;
     size_t field; /* offset of its const char * in struct options; FLAG: a mode */
     enum options_mode mode;
+    bool alone; /* takes no value, which is "1" then, unless one is tied to it by "=" */
 };
 
 #define FLAG ((size_t)-1)
@@ -29,6 +30,7 @@ static const struct option_row rows[] = {
     VALUE("format", format),
     VALUE("timeout", timeout),
     VALUE("lines", lines),
+    {.name = "follow", .field = offsetof(struct options, follow), .alone = true},
     MODE("check", MODE_CHECK),
     MODE("h", MODE_HELP),
     MODE("help", MODE_HELP),
@@ -97,13 +99,13 @@ static int take(struct options *o, char *word, const char *next, struct err *err
             o->mode = row->mode;
         return 0;
     }
-    if (!eq && !next) {
+    const char *value = eq ? eq + 1 : row->alone ? "1" : next;
+    if (!value) {
         err_set(err, "-%s needs a value", row->name);
         return -1;
     }
-    const char *value = eq ? eq + 1 : next;
     memcpy((char *)o + row->field, &value, sizeof value);
-    return eq ? 0 : 1;
+    return eq || row->alone ? 0 : 1;
 }
 
 bool options_parse(struct options *out, int argc, char **argv, struct err *err)
@@ -145,6 +147,7 @@ const char *options_help(void)
            "  -restart SERVICES        stop and start, and wait\n"
            "  -grestart SERVICES       restart by their own means (graceful.signal)\n"
            "  -history SERVICES        what happened to them, newest last (-lines N)\n"
+           "  -events [SERVICES]       what happens to all, also before the monitor was started (-lines N, -follow)\n"
            "  -log SERVICES            the end of their console logs (-lines N)\n"
            "  -why SERVICES            why they are in the state they are in\n"
            "  -reload [dry-run=1]      apply a changed conf.json, or only show what would change\n"

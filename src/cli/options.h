@@ -26,6 +26,7 @@ struct options {
     const char *format;
     const char *timeout;
     const char *lines;
+    const char *follow;
     const char *command;            /* MODE_COMMAND: "status" … */
     const char *service;            /* its value; NULL: none */
     const char *args[OPTIONS_ARGS]; /* key=value */

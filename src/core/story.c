@@ -139,11 +139,13 @@ void story_sentence(struct buf *b, const struct event *e)
     say[e->kind](b, e);
 }
 
-static void add_line(struct buf *b, const struct event *e)
+void story_line(struct buf *b, const char *service, const struct event *e)
 {
     char when[CLOCK_TEXT_SIZE];
     clock_text(e->wall_ms, when);
     buf_addf(b, "%s ", when);
+    if (service)
+        buf_addf(b, "%s: ", service);
     story_sentence(b, e);
     buf_addc(b, '\n');
 }
@@ -152,7 +154,7 @@ void story_history(struct buf *b, const struct service *s, size_t lines)
 {
     size_t count = s->events.count;
     for (size_t i = lines && lines < count ? count - lines : 0; i < count; i++)
-        add_line(b, event_ring_at(&s->events, i));
+        story_line(b, NULL, event_ring_at(&s->events, i));
 }
 
 /* The end that led to this state, through the decision made on it; NULL when there was none. */
@@ -226,7 +228,7 @@ void story_why(struct buf *b, const struct service *s)
     why_first(b, s, e, w->ops->wall_ms(w));
     for (int i = 0; e && i < CAUSES_MAX; i++) {
         buf_adds(b, i ? "  because " : "  now     ");
-        add_line(b, e);
+        story_line(b, NULL, e);
         if (e->kind == EVENT_EXIT && e->count && s->last_exit.tail && e->pid == s->last_exit.pid) {
             const char *line = s->last_exit.tail;
             for (const char *end; (end = strchr(line, '\n')); line = end + 1)

@@ -10,6 +10,9 @@
  */
 void story_sentence(struct buf *b, const struct event *e);
 
+/* Adds one event as a line: "2026-11-22 14:02:11.123 SERVICE: sentence". NULL: without the service. */
+void story_line(struct buf *b, const char *service, const struct event *e);
+
 /* Adds the last `lines` events the service remembers (0: all), oldest first:
  * "2026-11-22 14:02:11.123 sentence" each. */
 void story_history(struct buf *b, const struct service *s, size_t lines);
