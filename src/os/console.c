@@ -2,8 +2,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -22,7 +20,7 @@ static int open_link(const char *path, int flags)
 }
 
 /* Opens without ever waiting (a FIFO at that path would) and lets only files and devices through. */
-static int open_checked(const char *path, int flags)
+int console_open_as(const char *path, int flags)
 {
     int fd = open_link(path, flags | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
     if (fd < 0)
@@ -30,7 +28,7 @@ static int open_checked(const char *path, int flags)
     struct stat st;
     int error = fstat(fd, &st) ? errno : 0;
     if (!error && !S_ISREG(st.st_mode) && !S_ISCHR(st.st_mode))
-        error = ENOTSUP;
+        error = S_ISDIR(st.st_mode) ? EISDIR : ENOTSUP;
     if (!error && fcntl(fd, F_SETFL, flags & O_APPEND) < 0)
         error = errno;
     if (error)
@@ -40,48 +38,5 @@ static int open_checked(const char *path, int flags)
 
 int console_open(const char *path)
 {
-    return open_checked(path, O_WRONLY | O_APPEND | O_CREAT);
-}
-
-int64_t console_size(const char *path)
-{
-    struct stat st;
-    return !stat(path, &st) && S_ISREG(st.st_mode) ? st.st_size : 0;
-}
-
-/* Where the last n lines of text begin. */
-static size_t last_lines(const char *text, size_t len, int lines)
-{
-    size_t i = len;
-    if (i > 0 && text[i - 1] == '\n')
-        i--;
-    for (; i > 0; i--)
-        if (text[i - 1] == '\n' && --lines == 0)
-            break;
-    return i;
-}
-
-char *console_tail(const char *path, int lines, size_t bytes)
-{
-    int fd = open_checked(path, O_RDONLY);
-    if (fd < 0)
-        return NULL;
-    char *text = NULL;
-    struct stat st;
-    if (!fstat(fd, &st) && S_ISREG(st.st_mode) && st.st_size > 0 && (text = malloc(bytes + 2))) {
-        off_t from = st.st_size > (off_t)bytes ? st.st_size - (off_t)bytes : 0;
-        ssize_t n = pread(fd, text, bytes, from);
-        if (n <= 0) {
-            free(text);
-            text = NULL;
-        } else {
-            size_t len = (size_t)n, start = last_lines(text, len, lines);
-            if (text[len - 1] != '\n')
-                text[len++] = '\n';
-            memmove(text, text + start, len - start);
-            text[len - start] = 0;
-        }
-    }
-    close(fd);
-    return text;
+    return console_open_as(path, O_WRONLY | O_APPEND | O_CREAT);
 }

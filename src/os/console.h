@@ -1,5 +1,5 @@
 /* A service's console log: the file its stdout and stderr go to. No process sits
- * between; what is here only opens it and looks at its end. */
+ * between; what is here only opens it. */
 #ifndef FM_CONSOLE_H
 #define FM_CONSOLE_H
 
@@ -10,12 +10,7 @@
  * -ENOTSUP for a pipe or socket). */
 int console_open(const char *path);
 
-/* How long the file is; 0 when there is none. */
-int64_t console_size(const char *path);
-
-/* The last `lines` lines of the file, of at most `bytes` bytes, as text ended by a
- * newline; an unfinished last line counts. NULL when there is none or it can't be
- * read. The caller frees it. */
-char *console_tail(const char *path, int lines, size_t bytes);
+/* The same with other flags of open(2), for what is there already. */
+int console_open_as(const char *path, int flags);
 
 #endif

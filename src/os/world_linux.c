@@ -2,6 +2,7 @@
 
 #include "clock.h"
 #include "console.h"
+#include "console_read.h"
 #include "shebang.h"
 
 #include <errno.h>

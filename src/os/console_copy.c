@@ -1,0 +1,118 @@
+#include "console_copy.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define CHUNK (4 << 20)        /* between two looks at *stop, and the most that is dirty */
+#define BLOCK (256 << 10)      /* copied by hand at a time */
+#define FLUSH_ENOUGH (1 << 20) /* dirty bytes that may be left */
+#define FLUSHES 8
+
+int console_copy_write(int fd, const char *data, size_t len, int64_t at)
+{
+    while (len > 0) {
+        ssize_t n = pwrite(fd, data, len, at);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return n ? -errno : -ENOSPC;
+        data += n;
+        at += n;
+        len -= (size_t)n;
+    }
+    return 0;
+}
+
+static int copy_by_hand(int in, int64_t from, int64_t len, int out, int64_t at)
+{
+    char *block = malloc(BLOCK);
+    int r = block ? 0 : -ENOMEM;
+    while (!r && len > 0) {
+        ssize_t n = pread(in, block, (size_t)MIN(len, BLOCK), from);
+        if (n < 0 && errno == EINTR)
+            continue;
+        r = n < 0 ? -errno : n == 0 ? -ESTALE : console_copy_write(out, block, (size_t)n, at);
+        from += n;
+        at += n;
+        len -= n;
+    }
+    free(block);
+    return r;
+}
+
+static int copy_chunk(int in, int64_t from, int64_t len, int out, int64_t at)
+{
+    while (len > 0) {
+        off_t i = from, o = at;
+        ssize_t n = copy_file_range(in, &i, out, &o, (size_t)len, 0);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0 && (errno == ENOSPC || errno == EDQUOT || errno == EFBIG))
+            return -errno;
+        if (n <= 0) /* other file systems, odd ones, or the end of the file: that tells */
+            return copy_by_hand(in, from, len, out, at);
+        from += n;
+        at += n;
+        len -= n;
+    }
+    return 0;
+}
+
+/* Begins to write the chunk back, and waits for the one before it. */
+static void write_back(int fd, int64_t at, int64_t len)
+{
+    sync_file_range(fd, at, len, SYNC_FILE_RANGE_WRITE);
+    if (at < CHUNK)
+        return;
+    sync_file_range(fd, at - CHUNK, CHUNK,
+                    SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER);
+    posix_fadvise(fd, at - CHUNK, CHUNK, POSIX_FADV_DONTNEED);
+}
+
+int console_copy(int in, int64_t from, int64_t to, int out, int64_t at, const atomic_bool *stop)
+{
+    while (from < to) {
+        int64_t len = MIN(to - from, CHUNK);
+        if (stop && atomic_load(stop))
+            return -ECANCELED;
+        int r = copy_chunk(in, from, len, out, at);
+        if (r)
+            return r;
+        write_back(out, at, len);
+        from += len;
+        at += len;
+    }
+    return 0;
+}
+
+void console_copy_flush(int fd, int64_t from)
+{
+    struct stat st;
+    int64_t before = from, grown = INT64_MAX;
+    for (int i = 0; i < FLUSHES && grown > FLUSH_ENOUGH; i++) {
+        if (sync_file_range(fd, from, 0,
+                            SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER) ||
+            fstat(fd, &st))
+            return;
+        grown = st.st_size - before;
+        before = st.st_size;
+    }
+}
+
+bool console_copy_same(int a, int64_t a_at, int b, int64_t b_at, int64_t len)
+{
+    char x[4096], y[4096];
+    while (len > 0) {
+        size_t n = (size_t)MIN(len, (int64_t)sizeof x);
+        if (pread(a, x, n, a_at) != (ssize_t)n || pread(b, y, n, b_at) != (ssize_t)n || memcmp(x, y, n) != 0)
+            return false;
+        a_at += (int64_t)n;
+        b_at += (int64_t)n;
+        len -= (int64_t)n;
+    }
+    return true;
+}

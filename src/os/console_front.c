@@ -1,0 +1,149 @@
+#include "console_front.h"
+
+#include "clock.h"
+
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define HEAD "--- earlier lines are in "
+#define MIDDLE " --- rotated by fota_monitor "
+#define TEXT_MAX 1024        /* of a banner, without what fills it up */
+#define LENGTH_MAX (4 << 20) /* with it */
+#define ZEROS_MAX (1 << 20)  /* looked through behind the hole */
+#define NUMBER_MAX (INT64_MAX / 4)
+
+/* However many read, who takes a front away has its turn. */
+static pthread_rwlock_t lock = PTHREAD_RWLOCK_WRITER_NONRECURSIVE_INITIALIZER_NP;
+
+bool console_front_hold(bool wait)
+{
+    return (wait ? pthread_rwlock_rdlock(&lock) : pthread_rwlock_tryrdlock(&lock)) == 0;
+}
+
+void console_front_release(void)
+{
+    pthread_rwlock_unlock(&lock);
+}
+
+void console_front_lock(void)
+{
+    pthread_rwlock_wrlock(&lock);
+}
+
+void console_front_unlock(void)
+{
+    pthread_rwlock_unlock(&lock);
+}
+
+/* The first byte that is not zero; holes are stepped over. */
+static int64_t skip_hole(int fd, int64_t size)
+{
+    char block[4096];
+    if (size == 0 || pread(fd, block, 1, 0) != 1 || block[0])
+        return 0;
+    off_t data = lseek(fd, 0, SEEK_DATA);
+    int64_t pos = data > 0 ? MIN(data, size) : 0;
+    for (int64_t end = pos + ZEROS_MAX; pos < MIN(end, size);) {
+        ssize_t n = pread(fd, block, sizeof block, pos), i = 0;
+        while (i < n && !block[i])
+            i++;
+        pos += i;
+        if (n <= 0 || i < n)
+            break;
+    }
+    return pos;
+}
+
+static char *last_of(char *text, const char *part)
+{
+    char *found = NULL;
+    for (char *p = text; (p = strstr(p, part)); p++)
+        found = p;
+    return found;
+}
+
+/* The text of a banner as numbers; false when it is none. */
+static bool parse(char *text, struct console_front *f, int64_t *length)
+{
+    if (strncmp(text, HEAD, sizeof HEAD - 1) != 0)
+        return false;
+    char *eol = strchr(text, '\n');
+    if (eol)
+        *eol = 0;
+    char *middle = last_of(text, MIDDLE), *comma = middle ? strchr(middle, ',') : NULL;
+    int done = 0;
+    if (!comma ||
+        sscanf(comma, ", %16" SCNx64 " %19" SCNd64 " %19" SCNd64 " %19" SCNd64 " ---%n", &f->id, &f->at, &f->since_ms,
+               length, &done) != 4 ||
+        !done || !f->id || f->at < 0 || f->at > NUMBER_MAX || f->since_ms < 0)
+        return false;
+    *middle = 0;
+    int n = snprintf(f->file, sizeof f->file, "%s", text + sizeof HEAD - 1);
+    return n > 0 && n < (int)sizeof f->file && !strchr(f->file, '/');
+}
+
+void console_front_read(int fd, int64_t size, struct console_front *out)
+{
+    char text[TEXT_MAX + 1], last = 0;
+    int64_t length = 0, begin = skip_hole(fd, size);
+    *out = (struct console_front){.begin = begin, .start = begin};
+    ssize_t n = begin < size ? pread(fd, text, TEXT_MAX, begin) : 0;
+    if (n <= 0)
+        return;
+    text[n] = 0;
+    struct console_front f = *out;
+    if (!parse(text, &f, &length) || length <= 0 || length > LENGTH_MAX || length > size - begin ||
+        pread(fd, &last, 1, begin + length - 1) != 1 || last != '\n')
+        return;
+    *out = f;
+    out->start = begin + length;
+}
+
+bool console_front_has(int fd, int64_t begin, uint64_t id)
+{
+    char text[TEXT_MAX + 1];
+    struct console_front f;
+    int64_t length;
+    ssize_t n = pread(fd, text, TEXT_MAX, begin);
+    if (n <= 0)
+        return false;
+    text[n] = 0;
+    return parse(text, &f, &length) && f.id == id;
+}
+
+/* A name may hold anything; a line must not. */
+static void add_name(struct buf *b, const char *file)
+{
+    for (; *file; file++)
+        buf_addc(b, (unsigned char)*file < ' ' ? '?' : *file);
+}
+
+static void add_text(struct buf *b, const struct console_front *f)
+{
+    char when[CLOCK_TEXT_SIZE];
+    clock_text(f->since_ms, when);
+    buf_adds(b, HEAD);
+    add_name(b, f->file);
+    buf_addf(b, MIDDLE "%s, %016" PRIx64 " %" PRId64 " %" PRId64 " %" PRId64 " ---", when, f->id, f->at, f->since_ms,
+             f->start - f->begin);
+}
+
+size_t console_front_need(const char *file)
+{
+    return strlen(file) + sizeof HEAD + sizeof MIDDLE + CLOCK_TEXT_SIZE + 16 + 3 * 20 + 16;
+}
+
+void console_front_make(const struct console_front *f, struct buf *out)
+{
+    static const char blanks[] = "                                                                ";
+    size_t length = (size_t)(f->start - f->begin);
+    buf_clear(out);
+    add_text(out, f);
+    while (!out->failed && out->len + 1 < length)
+        buf_add(out, blanks, MIN(sizeof blanks - 1, length - 1 - out->len));
+    buf_addc(out, '\n');
+}

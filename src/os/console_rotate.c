@@ -1,0 +1,577 @@
+#include "console_rotate.h"
+
+#include "console.h"
+#include "console_copy.h"
+#include "day.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/random.h>
+#include <sys/statvfs.h>
+#include <time.h>
+#include <unistd.h>
+
+#define LINE_MAX_BYTES (64 << 20) /* what has no line end for so long is no text: it is cut anywhere */
+#define QUIET_MS 100              /* nobody has written for so long: a file may be emptied */
+#define SAME_MAX (1 << 20)        /* compared to tell whether a copy is complete */
+#define HOLLOW (8 << 20)          /* bytes given back at a time */
+#define CHASES 200                /* so often it is waited for a line end before a file is emptied in use */
+#define CHASE_NS 100000
+
+/* Sets the message of a failed step; returns the error. */
+static int fail(struct console_rotate *r, int error, const char *what)
+{
+    err_set(&r->err, "%s: %s", what, strerror(-error));
+    return error;
+}
+
+static int64_t length_of(const struct console_rotate *r)
+{
+    struct stat st;
+    return fstat(r->fd, &st) ? 0 : st.st_size;
+}
+
+/* ---- open */
+
+static int open_all(struct console_rotate *r)
+{
+    r->dir = open(r->name.dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOCTTY);
+    if (r->dir < 0)
+        return fail(r, -errno, r->name.dir);
+    r->fd = console_open_as(r->path, O_RDWR);
+    if (r->fd < 0)
+        return fail(r, r->fd, r->path);
+    if (fstat(r->fd, &r->st))
+        return fail(r, -errno, r->path);
+    return 0;
+}
+
+static int64_t block_size(int fd)
+{
+    struct statvfs fs;
+    int64_t size = fstatvfs(fd, &fs) ? 0 : (int64_t)fs.f_bsize;
+    return size >= 512 && size <= 1 << 20 && !(size & (size - 1)) ? size : 4096;
+}
+
+static int64_t copied(const struct console_intent *in)
+{
+    return in->cut - in->start;
+}
+
+/* Where the lines begin in the file they go to. */
+static int64_t placed_at(const struct console_intent *in)
+{
+    return MAX(in->append_at, 0);
+}
+
+static int open_out(struct console_rotate *r, const char *file)
+{
+    struct stat st;
+    r->out = openat(r->dir, file, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    if (r->out < 0)
+        return -errno;
+    return fstat(r->out, &st) || !S_ISREG(st.st_mode) || st.st_nlink != 1 ? -EPERM : 0;
+}
+
+static void close_out(struct console_rotate *r)
+{
+    if (r->out >= 0)
+        close(r->out);
+    r->out = -1;
+}
+
+/* What the file the lines were to go to tells about a rotation that was broken off before its banner was written:
+ * it is not complete; or it is, and the log still has the lines, or not any more (it was emptied). */
+static enum console_rotate_step judge_copy(struct console_rotate *r)
+{
+    const struct console_intent *in = &r->intent;
+    struct stat st;
+    int64_t end = placed_at(in) + copied(in), same = MIN(copied(in), SAME_MAX);
+    enum console_rotate_step next = CONSOLE_ROTATE_COPY;
+    if (!open_out(r, in->file) && !fstat(r->out, &st) && st.st_size == end)
+        next = console_copy_same(r->fd, in->cut - same, r->out, end - same, same) ? CONSOLE_ROTATE_BANNER
+                                                                                  : CONSOLE_ROTATE_PLAN;
+    if (next != CONSOLE_ROTATE_BANNER)
+        close_out(r);
+    return next;
+}
+
+/* Where the rotation that was broken off goes on. */
+static enum console_rotate_step find_place(struct console_rotate *r)
+{
+    const struct console_intent *in = &r->intent;
+    struct console_front front;
+    if (in->inode != (int64_t)r->st.st_ino)
+        return CONSOLE_ROTATE_PLAN; /* of another file that was here */
+    if (in->from > 0 && console_front_has(r->fd, 0, in->id))
+        return CONSOLE_ROTATE_FINISH;
+    if (console_front_has(r->fd, in->from, in->id)) /* maybe not all of it: it is written again */
+        return open_out(r, in->file) ? CONSOLE_ROTATE_PLAN : CONSOLE_ROTATE_BANNER;
+    if (r->st.st_size < in->cut)
+        return CONSOLE_ROTATE_FINISH; /* emptied */
+    console_front_read(r->fd, r->st.st_size, &front);
+    if (front.start != in->start || front.at != in->at)
+        return CONSOLE_ROTATE_PLAN;
+    return judge_copy(r);
+}
+
+static int step_open(struct console_rotate *r)
+{
+    int e = open_all(r);
+    if (e)
+        return e;
+    r->step = CONSOLE_ROTATE_DONE;
+    if (!S_ISREG(r->st.st_mode))
+        return 0;
+    if (flock(r->fd, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK)
+        return fail(r, -EAGAIN, "another monitor is rotating it");
+    fstat(r->fd, &r->st); /* as it is now that nobody else changes it */
+    r->block = block_size(r->fd);
+    r->resuming = console_intent_read(r->dir, r->intent_file, &r->intent);
+    r->step = r->resuming ? find_place(r) : CONSOLE_ROTATE_PLAN;
+    r->resuming = r->step != CONSOLE_ROTATE_PLAN;
+    r->resumed = r->resuming;
+    return 0;
+}
+
+/* ---- plan */
+
+/* The end of the last whole line in [start, limit); start when there is none. */
+static int64_t last_line_end(int fd, int64_t start, int64_t limit)
+{
+    char block[65536];
+    for (int64_t end = limit; end > start;) {
+        int64_t from = MAX(end - (int64_t)sizeof block, start);
+        ssize_t n = pread(fd, block, (size_t)(end - from), from);
+        const char *eol = n > 0 ? memrchr(block, '\n', (size_t)n) : NULL;
+        if (eol)
+            return from + (eol - block) + 1;
+        if (limit - from >= LINE_MAX_BYTES)
+            return limit;
+        end = from;
+    }
+    return start;
+}
+
+static int check_space(struct console_rotate *r, int64_t bytes)
+{
+    struct statvfs fs;
+    if (fstatvfs(r->dir, &fs))
+        return 0;
+    uint64_t blocks = geteuid() == 0 ? fs.f_bfree : fs.f_bavail;
+    return fs.f_blocks && blocks * fs.f_frsize < (uint64_t)bytes ? fail(r, -ENOSPC, r->intent.file) : 0;
+}
+
+static bool is_unsupported(int error)
+{
+    return error == EOPNOTSUPP || error == ENOSYS || error == EINVAL || error == EPERM;
+}
+
+/* A banner needs more room than the few lines there are: a block of it is put before them. */
+static bool make_room(struct console_rotate *r, struct console_intent *in)
+{
+    console_front_lock();
+    int e = r->ways & CONSOLE_ROTATE_COLLAPSE ? 0 : EOPNOTSUPP;
+    if (!e && fallocate(r->fd, FALLOC_FL_INSERT_RANGE, 0, r->block))
+        e = errno;
+    console_front_unlock();
+    if (e) {
+        r->uncollapsed = is_unsupported(e);
+        return false;
+    }
+    in->start += r->block;
+    in->cut += r->block;
+    r->st.st_size += r->block;
+    return true;
+}
+
+static int64_t now_real_ms(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_REALTIME, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/* Nobody has written since the cut, nor for a while before it. */
+static bool is_quiet(const struct console_rotate *r)
+{
+    int64_t written = (int64_t)r->st.st_mtim.tv_sec * 1000 + r->st.st_mtim.tv_nsec / 1000000;
+    int64_t quiet = now_real_ms() - written;
+    return length_of(r) == r->intent.cut && (quiet >= QUIET_MS || quiet < 0);
+}
+
+static uint64_t new_id(void)
+{
+    uint64_t id = 0;
+    if (getrandom(&id, sizeof id, GRND_NONBLOCK) != sizeof id)
+        id = (uint64_t)now_real_ms() << 16 ^ (uint64_t)getpid();
+    return id | 1;
+}
+
+/* The lines that are asked for; false when there are none. */
+static bool find_lines(struct console_rotate *r, struct console_intent *in)
+{
+    struct console_front front;
+    fstat(r->fd, &r->st);
+    console_front_read(r->fd, r->st.st_size, &front);
+    r->start = front.start;
+    int64_t limit = r->cut < 0 ? r->st.st_size : MIN(r->st.st_size, front.start + r->cut - front.at);
+    *in = (struct console_intent){.id = new_id(),
+                                  .inode = (int64_t)r->st.st_ino,
+                                  .start = front.start,
+                                  .at = front.at,
+                                  .day = r->day,
+                                  .now_ms = r->now_ms};
+    if (limit - front.start <= r->more_than)
+        return false;
+    in->cut = last_line_end(r->fd, front.start, limit);
+    return in->cut > in->start;
+}
+
+static int step_plan(struct console_rotate *r)
+{
+    struct console_intent *in = &r->intent;
+    struct console_place place;
+    unlinkat(r->dir, r->intent_file, 0); /* of a file that is gone, or planted */
+    unlinkat(r->dir, r->copy_file, 0);
+    r->resuming = false;
+    r->step = CONSOLE_ROTATE_DONE;
+    if (!find_lines(r, in))
+        return 0;
+    int e = console_name_place(&r->name, r->dir, r->day, r->part, &place);
+    if (e)
+        return fail(r, e, place.file[0] ? place.file : "no name for its lines");
+    strcpy(in->file, place.file);
+    in->append_at = place.append_at;
+    in->part = place.part;
+    if ((e = check_space(r, copied(in))))
+        return e;
+    int64_t need = (int64_t)console_front_need(in->file);
+    if (in->cut < need && !make_room(r, in) && !is_quiet(r)) {
+        r->later = true;
+        return 0;
+    }
+    in->from = in->cut >= need ? (in->cut - need) / r->block * r->block : 0;
+    if ((e = console_intent_write(r->dir, r->intent_file, in)))
+        return fail(r, e, r->intent_file);
+    r->step = CONSOLE_ROTATE_COPY;
+    return 0;
+}
+
+/* ---- copy and place */
+
+static int create_copy(struct console_rotate *r)
+{
+    unlinkat(r->dir, r->copy_file, 0);
+    r->out = openat(r->dir, r->copy_file, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (r->out < 0)
+        return -errno;
+    if (fchown(r->out, r->st.st_uid, r->st.st_gid) && errno != EPERM)
+        return -errno;
+    return fchmod(r->out, r->st.st_mode & 0777) ? -errno : 0;
+}
+
+/* Opens the file that has lines of that day already, without what an earlier try may have added. */
+static int open_archive(struct console_rotate *r)
+{
+    struct stat st;
+    int e = open_out(r, r->intent.file);
+    if (!e && fstat(r->out, &st))
+        e = -errno;
+    if (!e && st.st_size < r->intent.append_at)
+        e = -ESTALE;
+    return !e && ftruncate(r->out, r->intent.append_at) ? -errno : e;
+}
+
+/* Its time is that of its last line, by which one day's file is told from last month's. */
+static int set_time(struct console_rotate *r)
+{
+    struct timespec t[2] = {{.tv_nsec = UTIME_OMIT}, r->st.st_mtim};
+    if (day_of((int64_t)t[1].tv_sec * 1000) != r->intent.day) {
+        int64_t last = day_last_ms(r->intent.day);
+        t[1] = (struct timespec){.tv_sec = last / 1000, .tv_nsec = last % 1000 * 1000000};
+    }
+    return futimens(r->out, t) ? -errno : 0;
+}
+
+static int step_copy(struct console_rotate *r)
+{
+    const struct console_intent *in = &r->intent;
+    int e = in->append_at < 0 ? create_copy(r) : open_archive(r);
+    if (!e)
+        e = console_copy(r->fd, in->start, in->cut, r->out, placed_at(in), &r->stop);
+    if (!e)
+        e = set_time(r);
+    if (!e && fsync(r->out))
+        e = -errno;
+    r->step = CONSOLE_ROTATE_PLACE;
+    return e ? fail(r, e, in->file) : 0;
+}
+
+static int step_place(struct console_rotate *r)
+{
+    const struct console_intent *in = &r->intent;
+    if (in->append_at < 0 && renameat(r->dir, r->copy_file, r->dir, in->file))
+        return fail(r, -errno, in->file);
+    fsync(r->dir);
+    r->step = CONSOLE_ROTATE_BANNER;
+    return 0;
+}
+
+/* ---- banner and free */
+
+static void lock_front(struct console_rotate *r)
+{
+    if (!r->locked)
+        console_front_lock();
+    r->locked = true;
+}
+
+static void unlock_front(struct console_rotate *r)
+{
+    if (r->locked)
+        console_front_unlock();
+    r->locked = false;
+}
+
+static bool has_banner(const struct console_intent *in)
+{
+    return in->cut - in->from >= (int64_t)console_front_need(in->file);
+}
+
+static int write_banner(struct console_rotate *r)
+{
+    const struct console_intent *in = &r->intent;
+    struct console_front f = {
+        .begin = in->from, .start = in->cut, .at = in->at + copied(in), .since_ms = in->now_ms, .id = in->id};
+    struct buf text = {0};
+    strcpy(f.file, in->file);
+    console_front_make(&f, &text);
+    int e = text.failed ? -ENOMEM : console_copy_write(r->fd, text.data, text.len, in->from);
+    buf_fini(&text);
+    return e;
+}
+
+static int step_banner(struct console_rotate *r)
+{
+    const struct console_intent *in = &r->intent;
+    int64_t same = MAX(in->from, in->start);
+    console_copy_flush(r->fd, in->from);
+    lock_front(r);
+    r->step = CONSOLE_ROTATE_FREE;
+    if (!has_banner(in))
+        return 0;
+    /* Somebody may have emptied the log meanwhile: nothing but what was copied is overwritten. */
+    if (!console_front_has(r->fd, in->from, in->id) &&
+        !console_copy_same(r->fd, same, r->out, placed_at(in) + same - in->start, in->cut - same)) {
+        r->step = CONSOLE_ROTATE_FINISH;
+        return 0;
+    }
+    int e = write_banner(r);
+    return e ? fail(r, e, r->path) : 0;
+}
+
+/* Copies what was written since, up to a moment in which there is nothing more, and empties the log. */
+static int chase(struct console_rotate *r)
+{
+    struct console_intent *in = &r->intent;
+    char block[65536], last = '\n';
+    int64_t from = in->cut, to = placed_at(in) + copied(in);
+    int e = ftruncate(r->out, to) ? -errno : 0;
+    for (int tries = 0; !e && tries < CHASES;) {
+        ssize_t n = pread(r->fd, block, sizeof block, from);
+        if (n < 0)
+            return -errno;
+        if (n == 0 && last == '\n')
+            break;
+        if (n == 0) {
+            nanosleep(&(struct timespec){.tv_nsec = CHASE_NS}, NULL);
+            tries++;
+            continue;
+        }
+        e = console_copy_write(r->out, block, (size_t)n, to);
+        last = block[n - 1];
+        from += n;
+        to += n;
+    }
+    if (!e && ftruncate(r->fd, 0))
+        e = -errno;
+    in->cut = from;
+    r->emptied = !e;
+    return e ? e : set_time(r);
+}
+
+/* Undoes the copy of lines that can't be taken out of the log now. */
+static int take_back(struct console_rotate *r)
+{
+    const struct console_intent *in = &r->intent;
+    r->later = true;
+    int e = in->append_at >= 0 ? ftruncate(r->out, in->append_at) : unlinkat(r->dir, in->file, 0);
+    r->intent.cut = in->start; /* nothing was moved */
+    return e ? -errno : 0;
+}
+
+static int empty(struct console_rotate *r)
+{
+    r->emptied = ftruncate(r->fd, 0) == 0;
+    return r->emptied ? 0 : -errno;
+}
+
+/* To collapse is quick when there is nothing but a hole: blocks and cached pages are given back before, a few at a
+ * time, so that a writer is never held up for long. */
+static void hollow_out(int fd, int64_t to)
+{
+    for (int64_t at = 0; at < to; at += HOLLOW)
+        if (fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, at, MIN(HOLLOW, to - at)))
+            return;
+}
+
+/* Gives the space before the banner back. */
+static int free_front(struct console_rotate *r)
+{
+    const struct console_intent *in = &r->intent;
+    if (!has_banner(in))
+        return is_quiet(r) ? empty(r) : take_back(r);
+    if (in->from == 0)
+        return 0;
+    if (r->ways & CONSOLE_ROTATE_COLLAPSE) {
+        hollow_out(r->fd, in->from);
+        if (!fallocate(r->fd, FALLOC_FL_COLLAPSE_RANGE, 0, in->from))
+            return 0;
+        if (!is_unsupported(errno))
+            return -errno;
+    }
+    r->uncollapsed = true;
+    if (r->ways & CONSOLE_ROTATE_EMPTY && is_quiet(r))
+        return empty(r);
+    if (r->ways & CONSOLE_ROTATE_PUNCH) {
+        if (!fallocate(r->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, in->from))
+            return 0;
+        if (!is_unsupported(errno))
+            return -errno;
+    }
+    return chase(r);
+}
+
+/* The log's time is still that of its last line, unless somebody has written since. */
+static void keep_time(const struct console_rotate *r, int64_t length)
+{
+    struct timespec t[2] = {{.tv_nsec = UTIME_OMIT}, r->st.st_mtim};
+    int64_t now = length_of(r);
+    if (now == length || now == length - r->intent.from)
+        futimens(r->fd, t);
+}
+
+static int step_free(struct console_rotate *r)
+{
+    int64_t length = length_of(r);
+    lock_front(r);
+    int e = free_front(r);
+    unlock_front(r);
+    r->step = CONSOLE_ROTATE_FINISH;
+    if (e)
+        return fail(r, e, r->path);
+    if (!r->emptied && length == r->st.st_size)
+        keep_time(r, length);
+    return 0;
+}
+
+/* ---- finish */
+
+static int step_finish(struct console_rotate *r)
+{
+    const struct console_intent *in = &r->intent;
+    struct console_place place = {.part = in->part, .append_at = in->append_at};
+    struct console_front front;
+    unlock_front(r);
+    strcpy(place.file, in->file);
+    console_name_drop_stale(&r->name, r->dir, in->day, &place);
+    unlinkat(r->dir, r->copy_file, 0);
+    unlinkat(r->dir, r->intent_file, 0);
+    close_out(r);
+    if (copied(in) > 0)
+        strcpy(r->file, in->file);
+    r->moved += copied(in);
+    console_front_read(r->fd, length_of(r), &front);
+    r->start = front.start;
+    r->step = r->resuming ? CONSOLE_ROTATE_PLAN : CONSOLE_ROTATE_DONE;
+    return 0;
+}
+
+/* ---- all of it */
+
+static int (*const steps[CONSOLE_ROTATE_DONE])(struct console_rotate *r) = {
+    [CONSOLE_ROTATE_OPEN] = step_open,     [CONSOLE_ROTATE_PLAN] = step_plan,     [CONSOLE_ROTATE_COPY] = step_copy,
+    [CONSOLE_ROTATE_PLACE] = step_place,   [CONSOLE_ROTATE_BANNER] = step_banner, [CONSOLE_ROTATE_FREE] = step_free,
+    [CONSOLE_ROTATE_FINISH] = step_finish,
+};
+
+int console_rotate_begin(struct console_rotate *r)
+{
+    r->dir = r->fd = r->out = -1;
+    r->step = CONSOLE_ROTATE_OPEN;
+    int e = console_name_init(&r->name, r->path, r->format, r->others);
+    if (!e)
+        e = console_name_intent(&r->name, r->intent_file);
+    if (!e)
+        e = console_name_copy(&r->name, r->copy_file);
+    return e ? fail(r, e, r->path) : 0;
+}
+
+/* A copy that failed is removed: a full disk is not kept full by it. From the banner on there is no way back. */
+static void abandon(struct console_rotate *r)
+{
+    if (r->intent.append_at >= 0 && r->out >= 0 && ftruncate(r->out, r->intent.append_at))
+        return; /* the intent stays, and the next one tries again */
+    unlinkat(r->dir, r->copy_file, 0);
+    unlinkat(r->dir, r->intent_file, 0);
+}
+
+int console_rotate_step(struct console_rotate *r)
+{
+    enum console_rotate_step step = r->step;
+    int e = steps[step](r);
+    if (e && (step == CONSOLE_ROTATE_COPY || step == CONSOLE_ROTATE_PLACE))
+        abandon(r);
+    return e;
+}
+
+void console_rotate_close(struct console_rotate *r)
+{
+    unlock_front(r);
+    close_out(r);
+    if (r->fd >= 0)
+        close(r->fd);
+    if (r->dir >= 0)
+        close(r->dir);
+    r->fd = r->dir = -1;
+    console_name_fini(&r->name);
+}
+
+int console_rotate_run(struct console_rotate *r)
+{
+    int e = console_rotate_begin(r);
+    while (!e && r->step != CONSOLE_ROTATE_DONE)
+        e = console_rotate_step(r);
+    console_rotate_close(r);
+    return e;
+}
+
+bool console_rotate_is_unfinished(const char *path)
+{
+    struct console_name name;
+    struct console_intent in;
+    char file[NAME_MAX + 1];
+    if (console_name_init(&name, path, "", NULL))
+        return false;
+    int dir = open(name.dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    bool found = dir >= 0 && !console_name_intent(&name, file) && console_intent_read(dir, file, &in);
+    if (dir >= 0)
+        close(dir);
+    console_name_fini(&name);
+    return found;
+}
