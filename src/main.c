@@ -6,6 +6,7 @@
 #include "daemon.h"
 #include "home.h"
 #include "lock.h"
+#include "mhd.h"
 #include "options.h"
 #include "proc.h"
 #include "vm.h"
@@ -55,6 +56,7 @@ static int run_monitor(const struct options *o)
         return EXIT_COMMAND;
     if (!find_input(o, home, &in, &err))
         return complain(&err);
+    mhd_load_begin(); /* while the configuration is read */
     struct conf *conf = load(&in, true, &err);
     return conf ? daemon_run(conf, &in) : complain(&err);
 }

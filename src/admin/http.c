@@ -4,6 +4,7 @@
 #include "call.h"
 #include "clog.h"
 #include "host.h"
+#include "mhd.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -350,6 +351,8 @@ bool http_listen(struct http *h, const struct conf *conf, struct err *err)
 {
     char addresses[ADDRESSES_MAX][HOST_ADDRESS_SIZE];
     struct listener *kept[ADDRESSES_MAX] = {0}, *fresh[ADDRESSES_MAX] = {0};
+    if (!mhd_load(err))
+        return false;
     size_t n = wanted_addresses(conf, addresses);
     if (n == 0)
         return err_set(err, "bind: there is no address to listen on (\"inner\" needs a private IPv4 address)");

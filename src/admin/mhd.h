@@ -1,0 +1,19 @@
+/* libmicrohttpd, loaded when the monitor starts and never by the command line: with what
+ * it needs itself it costs milliseconds before main and a megabyte.
+ *
+ * mhd.c defines the functions of <microhttpd.h> that we use and passes each call on, so
+ * whoever uses them does so as always. A further one gets a row in its table. */
+#ifndef FM_MHD_H
+#define FM_MHD_H
+
+#include "base.h"
+#include "err.h"
+
+/* Begins to load it, in a thread of its own, and returns at once. Once only. */
+void mhd_load_begin(void);
+
+/* Waits until it is loaded (loads it now, where that was not begun). false with a message
+ * that names the package to install; then no MHD_… may be called. Any number of times. */
+bool mhd_load(struct err *err);
+
+#endif
