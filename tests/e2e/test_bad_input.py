@@ -46,6 +46,23 @@ def give_away(monitor):
     return {"binary": binary, "user": OTHER_UID, "group": OTHER_UID, "extra_groups": []}
 
 
+# ---- libraries
+
+
+def test_a_library_that_can_not_be_loaded(monitor):
+    """The monitor needs the HTTP server and says so before anything is started; what asks no port needs it not."""
+    monitor.script("demo/demo")
+    monitor.conf(svrs={"demo": "demo/demo"})
+    (monitor.home / "libmicrohttpd.so.12").write_text("this is no library\n" * 100)
+    env = {"LD_LIBRARY_PATH": str(monitor.home)}
+    assert refuses(monitor, env=env) == ("Error: libmicrohttpd.so.12 can't be loaded (package libmicrohttpd12): "
+                                         "HOME/libmicrohttpd.so.12: invalid ELF header\n")
+    assert not monitor.processes()
+    assert monitor.cli("-check", env={**os.environ, **env}).returncode == 0
+    done = monitor.cli("-status", env={**os.environ, **env})
+    assert done.returncode == 4 and "maybe down" in done.stderr
+
+
 # ---- conf.json
 
 
