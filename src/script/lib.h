@@ -13,6 +13,13 @@ void lib_base(struct lua_State *L);
 /* resume, wrap, close; the others stay. */
 void lib_coroutine(struct lua_State *L);
 
+/* All but pack, which stays. Lists may be tables, or whatever has the metamethods. */
+void lib_table(struct lua_State *L);
+
+/* Patterns (pattern.h), rep, byte, bounds for format and the packing ones; the others stay, dump goes. */
+void lib_string(struct lua_State *L);
+void lib_utf8(struct lua_State *L);
+
 /* Into an empty table: what of the os library only asks, and works on files. Times are those of vm_wall_ms. */
 void lib_os(struct lua_State *L);
 

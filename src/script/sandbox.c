@@ -325,6 +325,8 @@ static void protect_strings(lua_State *L)
 {
     lua_pushliteral(L, "");
     lua_getmetatable(L, -1);
+    lua_getglobal(L, LUA_STRLIBNAME);
+    lua_setfield(L, -2, "__index");
     lua_pushboolean(L, false);
     lua_setfield(L, -2, "__metatable");
     lua_pop(L, 2);
@@ -346,6 +348,9 @@ static int open_protected(lua_State *L)
     lua_pop(L, 1);
     change(L, LUA_COLIBNAME, lib_coroutine);
     change(L, LUA_OSLIBNAME, lib_os);
+    change(L, LUA_STRLIBNAME, lib_string);
+    change(L, LUA_TABLIBNAME, lib_table);
+    change(L, LUA_UTF8LIBNAME, lib_utf8);
     open_debug(L);
     protect_strings(L);
     return 0;

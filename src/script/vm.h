@@ -12,6 +12,9 @@
 struct lua_State;
 struct vm;
 
+#define VM_STRING_MAX ((size_t)4 << 20) /* bytes of a string that a turn with a budget may make */
+#define VM_RESULTS_MAX 50000            /* results that a function may give at once */
+
 /* A new state with the libraries that touch nothing outside it (no io, os,
  * package, debug; nothing that loads code) and cjson, which is found among the
  * loaded modules and is no global. memory_mb caps what Lua may allocate, in
