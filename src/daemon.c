@@ -8,6 +8,7 @@
 #include "lock.h"
 #include "memory.h"
 #include "monitor.h"
+#include "sdnotify.h"
 #include "vm.h"
 #include "world_linux.h"
 
@@ -31,8 +32,10 @@ struct app {
     struct admin admin;
     struct http *http;
     struct collector *collector; /* NULL: no memory for it */
+    struct sdnotify *manager;    /* the service manager; NULL: there is none */
     int lock_fd;
-    bool trimmed; /* the start is over, and its memory given back */
+    bool reloading; /* the manager was told so */
+    bool trimmed;   /* the start is over, and its memory given back */
 };
 
 static bool make_rundir(const struct conf *conf, struct err *err)
@@ -64,6 +67,8 @@ static struct conf *read_conf(void *arg, struct err *err)
 {
     struct app *app = arg;
     char *warnings = NULL;
+    sdnotify_reloading(app->manager);
+    app->reloading = true;
     struct conf *conf = confload(vm_state(app->vm), app->in, &warnings, err);
     for (char *rest = warnings, *line; (line = strsep(&rest, "\n"));)
         if (*line)
@@ -107,11 +112,20 @@ static void apply(void *arg, const struct conf *conf)
         clog_attach(NULL);
 }
 
+static void tell_ready(struct app *app)
+{
+    sdnotify_tell(app->manager, "READY=1\nSTATUS=env %s on %s, %zu service%s", app->mon->conf->env,
+                  http_address(app->http), app->mon->nsvcs, app->mon->nsvcs == 1 ? "" : "s");
+    app->reloading = false;
+}
+
 /* Before the loop waits. */
 static void on_flush(uv_prepare_t *prepare)
 {
     struct app *app = CONTAINER_OF(prepare, struct app, flush);
     monitor_flush(app->mon);
+    if (app->reloading) /* a reload is over, well or not, in the turn it began in */
+        tell_ready(app);
     if (!app->trimmed && app->mon->surveyed && !app->mon->queue_head) {
         app->trimmed = true;
         memory_trim();
@@ -124,6 +138,7 @@ static void on_signal(uv_signal_t *handle, int signum)
     clog_info("%s: the monitor ends; the services go on", signum == SIGTERM ? "SIGTERM" : "SIGINT");
     monitor_note(app->mon, NULL, EVENT_MONITOR, 0, "the monitor ended by %s; the services go on",
                  signum == SIGTERM ? "SIGTERM" : "SIGINT");
+    sdnotify_tell(app->manager, "STOPPING=1\nSTATUS=the services go on");
     uv_stop(&app->loop);
 }
 
@@ -163,6 +178,7 @@ static bool assemble(struct app *app, struct conf *conf, struct err *err)
     app->admin =
         (struct admin){.mon = app->mon, .read_conf = read_conf, .relisten = relisten, .applied = apply, .arg = app};
     app->collector = collector_new(&app->loop);
+    app->manager = sdnotify_new(&app->loop);
     read_token(app, conf);
     app->http = http_new(&app->loop, &app->admin);
     return app->http ? relisten(app, conf, err) : err_nomem(err);
@@ -183,6 +199,7 @@ static void take_apart(struct app *app)
     if (app->world)
         world_linux_free(app->world);
     exec_end_all();
+    sdnotify_free(app->manager);
     clog_attach(NULL);
     if (app->collector)
         collector_free(app->collector);
@@ -211,6 +228,7 @@ int daemon_run(struct conf *conf, const struct confload_input *in)
                   http_address(app.http), app.mon->nsvcs, app.mon->nsvcs == 1 ? "" : "s", getpid());
         watch_signals(&app);
         monitor_start(app.mon);
+        tell_ready(&app);
         uv_run(&app.loop, UV_RUN_DEFAULT);
     } else {
         fprintf(stderr, "Error: %s\n", err.text);
