@@ -8,8 +8,9 @@
 #include "lock.h"
 #include "memory.h"
 #include "monitor.h"
+#include "outside_uv.h"
+#include "scripted.h"
 #include "sdnotify.h"
-#include "vm.h"
 #include "world_linux.h"
 
 #include <errno.h>
@@ -26,7 +27,8 @@ struct app {
     uv_prepare_t flush;
     uv_signal_t term, intr;
     const struct confload_input *in;
-    struct vm *vm;
+    struct scripts *scripts; /* NULL: there are none */
+    struct outside *outside;
     struct world *world;
     struct monitor *mon;
     struct admin admin;
@@ -63,18 +65,40 @@ static int take_lock(const struct conf *conf, struct err *err)
     return fd;
 }
 
-static struct conf *read_conf(void *arg, struct err *err)
+static bool read_all(void *arg, struct loaded *out, struct err *err)
 {
     struct app *app = arg;
-    char *warnings = NULL;
     sdnotify_reloading(app->manager);
     app->reloading = true;
-    struct conf *conf = confload(vm_state(app->vm), app->in, &warnings, err);
-    for (char *rest = warnings, *line; (line = strsep(&rest, "\n"));)
+    if (!load_all(app->in, command_is_reserved, out, err))
+        return false;
+    for (char *rest = out->warnings, *line; (line = strsep(&rest, "\n"));)
         if (*line)
             clog_warn("%s", line);
-    free(warnings);
-    return conf;
+    return true;
+}
+
+static void attach(void *arg, struct scripts *scripts)
+{
+    struct app *app = arg;
+    if (scripts)
+        scripts_attach(scripts, app->mon, app->outside);
+    else
+        app->mon->hooks = (struct monitor_hooks){0};
+}
+
+/* The old ones finish what they are at, and go. */
+static void swap(void *arg, struct scripts *scripts)
+{
+    struct app *app = arg;
+    struct scripts *old = app->scripts;
+    app->scripts = scripts;
+    if (scripts)
+        scripts_start(scripts);
+    if (scripted_set(&app->admin, scripts))
+        clog_error("out of memory: the commands of the scripts are not there");
+    if (old)
+        scripts_retire(old);
 }
 
 /* Without a token the monitor runs as well; only nobody can show it. */
@@ -163,7 +187,9 @@ static bool assemble(struct app *app, struct conf *conf, struct err *err)
     int error;
     app->lock_fd = -1;
     if (!make_rundir(conf, err) || (app->lock_fd = take_lock(conf, err)) < 0 ||
-        !(app->vm = vm_new(conf->lua.memory_mb, err))) {
+        !(app->outside = outside_uv_new(&app->loop))) {
+        if (app->lock_fd >= 0)
+            err_nomem(err);
         conf_free(conf);
         return false;
     }
@@ -175,8 +201,13 @@ static bool assemble(struct app *app, struct conf *conf, struct err *err)
     app->mon = monitor_new(app->world, conf, err);
     if (!app->mon)
         return false;
-    app->admin =
-        (struct admin){.mon = app->mon, .read_conf = read_conf, .relisten = relisten, .applied = apply, .arg = app};
+    app->admin = (struct admin){.mon = app->mon,
+                                .read = read_all,
+                                .attach = attach,
+                                .swap = swap,
+                                .relisten = relisten,
+                                .applied = apply,
+                                .arg = app};
     app->collector = collector_new(&app->loop);
     app->manager = sdnotify_new(&app->loop);
     read_token(app, conf);
@@ -194,6 +225,9 @@ static void close_handle(uv_handle_t *handle, void *arg)
 static void take_apart(struct app *app)
 {
     http_free(app->http);
+    scripted_set(&app->admin, NULL);
+    scripts_free(app->scripts);
+    outside_uv_free(app->outside);
     if (app->mon)
         monitor_free(app->mon);
     if (app->world)
@@ -206,14 +240,15 @@ static void take_apart(struct app *app)
     uv_walk(&app->loop, close_handle, NULL);
     uv_run(&app->loop, UV_RUN_DEFAULT);
     uv_loop_close(&app->loop);
-    vm_free(app->vm);
     if (app->lock_fd >= 0)
         close(app->lock_fd);
 }
 
-int daemon_run(struct conf *conf, const struct confload_input *in)
+int daemon_run(struct loaded *world, const struct confload_input *in)
 {
     struct app app = {.in = in};
+    struct conf *conf = world->conf;
+    world->conf = NULL;
     struct err err = {0};
     int r = uv_loop_init(&app.loop);
     if (r) {
@@ -227,6 +262,9 @@ int daemon_run(struct conf *conf, const struct confload_input *in)
         clog_info("fota_monitor " FM_VERSION " runs env %s on %s with %zu service%s, pid %d", app.mon->conf->env,
                   http_address(app.http), app.mon->nsvcs, app.mon->nsvcs == 1 ? "" : "s", getpid());
         watch_signals(&app);
+        attach(&app, world->scripts);
+        swap(&app, world->scripts);
+        world->scripts = NULL;
         monitor_start(app.mon);
         tell_ready(&app);
         uv_run(&app.loop, UV_RUN_DEFAULT);

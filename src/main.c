@@ -1,35 +1,30 @@
 /* fota_monitor: which of its modes is wanted, and the only exit. */
+#include "buf.h"
 #include "client.h"
 #include "clog.h"
 #include "command.h"
-#include "confload.h"
 #include "daemon.h"
 #include "home.h"
+#include "load.h"
 #include "lock.h"
 #include "mhd.h"
 #include "options.h"
 #include "proc.h"
-#include "vm.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define LOADER_MEMORY_MB 0 /* reading the configuration is not bounded by what scripts may use */
-
-/* Reads the configuration in a Lua state of its own. Warnings go to stderr. */
-static struct conf *load(const struct confload_input *in, bool say_warnings, struct err *err)
+/* Reads configuration and scripts. Warnings go to stderr. */
+static bool load(const struct confload_input *in, bool say_warnings, struct loaded *out, struct err *err)
 {
-    struct vm *vm = vm_new(LOADER_MEMORY_MB, err);
-    char *warnings = NULL;
-    struct conf *conf = vm ? confload(vm_state(vm), in, &warnings, err) : NULL;
-    if (warnings && say_warnings)
-        for (char *rest = warnings, *line; (line = strsep(&rest, "\n"));)
+    if (!load_all(in, command_is_reserved, out, err))
+        return false;
+    if (out->warnings && say_warnings)
+        for (char *rest = out->warnings, *line; (line = strsep(&rest, "\n"));)
             if (*line)
                 clog_warn("%s", line);
-    free(warnings);
-    vm_free(vm);
-    return conf;
+    return true;
 }
 
 static int complain(const struct err *err)
@@ -57,8 +52,12 @@ static int run_monitor(const struct options *o)
     if (!find_input(o, home, &in, &err))
         return complain(&err);
     mhd_load_begin(); /* while the configuration is read */
-    struct conf *conf = load(&in, true, &err);
-    return conf ? daemon_run(conf, &in) : complain(&err);
+    struct loaded world;
+    if (!load(&in, true, &world, &err))
+        return complain(&err);
+    int code = daemon_run(&world, &in);
+    loaded_fini(&world);
+    return code;
 }
 
 static int check(const struct options *o)
@@ -68,11 +67,20 @@ static int check(const struct options *o)
     struct err err = {0};
     if (!find_input(o, home, &in, &err))
         return complain(&err);
-    struct conf *conf = load(&in, true, &err);
-    if (!conf)
+    struct loaded world;
+    struct buf listing = {0};
+    in.listing = &listing;
+    if (!load(&in, true, &world, &err)) {
+        buf_fini(&listing);
         return complain(&err);
-    printf("%s: env %s is well: %zu service%s\n", conf->path, conf->env, conf->nsvrs, conf->nsvrs == 1 ? "" : "s");
-    conf_free(conf);
+    }
+    const struct conf *conf = world.conf;
+    printf("%s: env %s is well: %zu service%s", conf->path, conf->env, conf->nsvrs, conf->nsvrs == 1 ? "" : "s");
+    if (world.scripts)
+        printf(", %zu script%s", world.scripts->nfiles, world.scripts->nfiles == 1 ? "" : "s");
+    printf("\n%s", buf_str(&listing));
+    buf_fini(&listing);
+    loaded_fini(&world);
     return EXIT_OK;
 }
 
@@ -101,15 +109,16 @@ static bool find_target(const struct options *o, char *address, size_t size, cha
     snprintf(token, size_token, "%s/%s.token", rundir, o->env);
     if (!o->conf && running_address(rundir, o->env, address, size))
         return true;
-    struct conf *conf = load(&in, false, err);
-    if (!conf)
+    struct loaded world;
+    if (!load(&in, false, &world, err))
         return false;
+    const struct conf *conf = world.conf;
     snprintf(token, size_token, "%s/%s.token", conf->rundir, o->env);
     if (!running_address(conf->rundir, o->env, address, size)) {
         const char *host = strcmp(conf->bind[0], "inner") ? conf->bind[0] : "127.0.0.1";
         snprintf(address, size, strchr(host, ':') ? "[%s]:%d" : "%s:%d", host, conf->port);
     }
-    conf_free(conf);
+    loaded_fini(&world);
     return true;
 }
 

@@ -65,13 +65,15 @@ static bool is_own_socket(const struct access_request *req)
 }
 
 enum access_verdict access_judge(enum conf_auth auth, const char *token, const struct access_request *req,
-                                 struct err *err)
+                                 const char **principal, struct err *err)
 {
+    bool shown = shows_token(token, req);
+    *principal = shown ? "token" : auth == CONF_AUTH_OPEN ? "anyone" : "local";
     if (is_cross_site(req)) {
         err_set(err, "a page of another site may not change anything here");
         return ACCESS_FORBIDDEN;
     }
-    if (auth == CONF_AUTH_OPEN || shows_token(token, req))
+    if (auth == CONF_AUTH_OPEN || shown)
         return ACCESS_GRANTED;
     if (auth == CONF_AUTH_TOKEN || !is_own_socket(req)) {
         err_set(err, auth == CONF_AUTH_TOKEN

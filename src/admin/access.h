@@ -29,8 +29,8 @@ enum access_verdict {
  *   local  a client on this host whose socket belongs to root or to our own user; others with the token
  *   token  only with the token
  * and never another site's page in a browser. `token` "" is never matched. When it is not
- * granted, *err says why, for the client. */
+ * granted, *err says why, for the client; when it is, *principal is as what: "token", "local", "anyone". */
 enum access_verdict access_judge(enum conf_auth auth, const char *token, const struct access_request *req,
-                                 struct err *err);
+                                 const char **principal, struct err *err);
 
 #endif

@@ -2,6 +2,7 @@
 
 #include "clog.h"
 #include "events.h"
+#include "load.h"
 #include "reconf.h"
 #include "status.h"
 #include "story.h"
@@ -226,23 +227,53 @@ static void add_plan(struct request *r, const struct reconf *plan)
     buf_fini(&text);
 }
 
-/* Makes the new configuration ours; on failure it is freed and the old one stands. */
-static bool apply(struct request *r, struct conf *next, struct reconf *plan)
+/* Makes the new world ours; on failure the old one stands, and *next is still the caller's. */
+static bool apply(struct request *r, struct loaded *next, struct reconf *plan, struct err *err)
 {
     struct admin *a = r->admin;
-    struct err err = {0};
-    bool ok = true;
-    if ((plan->settings & RECONF_LISTEN) && !a->relisten(a->arg, next, &err))
-        ok = false;
+    if ((plan->settings & RECONF_LISTEN) && !a->relisten(a->arg, next->conf, err))
+        return false;
     uint64_t cause = monitor_note(a->mon, NULL, EVENT_COMMAND, 0, "reload asked for by %s", r->who);
-    if (ok && !reconf_apply(a->mon, next, plan, cause, &err)) {
-        ok = false;
-        if (plan->settings & RECONF_LISTEN)
-            a->relisten(a->arg, a->mon->conf, NULL);
+    a->attach(a->arg, next->scripts);
+    if (reconf_apply(a->mon, next->conf, plan, cause, err)) {
+        next->conf = NULL;
+        a->swap(a->arg, next->scripts);
+        next->scripts = NULL;
+        return true;
     }
-    if (!ok)
-        request_fail(r, 400, EXIT_USAGE, "configuration", "%s; nothing was changed", err.text);
-    return ok;
+    a->attach(a->arg, a->scripts);
+    if (plan->settings & RECONF_LISTEN)
+        a->relisten(a->arg, a->mon->conf, NULL);
+    return false;
+}
+
+/* The first line says what is wrong; a script's traceback follows. */
+static void refuse(struct request *r, struct err *err)
+{
+    size_t first = strcspn(err->text, "\n");
+    request_fail(r, 400, EXIT_USAGE, "configuration", "%.*s; nothing was changed%s", (int)first, err->text,
+                 err->text + first);
+}
+
+static void show_plan(struct request *r)
+{
+    if (r->format == FORMAT_JSON)
+        request_wait(r, GOAL_UP); /* for nothing: nobody is started */
+    else
+        request_done(r, 200, EXIT_OK);
+}
+
+static void carry_out(struct request *r, struct loaded *next, struct reconf *plan)
+{
+    struct err err = {0};
+    log_command(r);
+    if (!apply(r, next, plan, &err)) {
+        refuse(r, &err);
+        return;
+    }
+    r->admin->applied(r->admin->arg, r->admin->mon->conf);
+    wait_for_changed(r, plan); /* without memory nobody waits, but it is done */
+    request_wait(r, GOAL_UP);
 }
 
 static void run_reload(struct request *r)
@@ -250,36 +281,24 @@ static void run_reload(struct request *r)
     struct admin *a = r->admin;
     struct err err = {0};
     const char *dry = request_arg(r, "dry-run");
-    struct conf *next = a->read_conf(a->arg, &err);
+    struct loaded next = {0};
     struct reconf plan = {0};
-    if (!next) {
-        request_fail(r, 400, EXIT_USAGE, "configuration", "%s; nothing was changed", err.text);
+    if (!a->read(a->arg, &next, &err)) {
+        refuse(r, &err);
         return;
     }
-    if (reconf_plan(a->mon, next, &plan)) {
-        conf_free(next);
+    if (reconf_plan(a->mon, next.conf, &plan)) {
+        loaded_fini(&next);
         request_fail(r, 500, EXIT_COMMAND, "no_memory", "out of memory; nothing was changed");
         return;
     }
     add_plan(r, &plan);
-    if (dry && strcmp(dry, "0") != 0) {
-        reconf_fini(&plan);
-        conf_free(next);
-        if (r->format == FORMAT_JSON)
-            request_wait(r, GOAL_UP); /* for nothing: nobody is started */
-        else
-            request_done(r, 200, EXIT_OK);
-        return;
-    }
-    log_command(r);
-    if (!apply(r, next, &plan)) {
-        conf_free(next);
-    } else {
-        a->applied(a->arg, a->mon->conf);
-        wait_for_changed(r, &plan); /* without memory nobody waits, but it is done */
-        request_wait(r, GOAL_UP);
-    }
+    if (dry && strcmp(dry, "0") != 0)
+        show_plan(r);
+    else
+        carry_out(r, &next, &plan);
     reconf_fini(&plan);
+    loaded_fini(&next);
 }
 
 /* ---- about itself */
@@ -391,7 +410,7 @@ const struct command builtin_commands[] = {
      .run = events_run},
     {.name = "why", .help = "why services are in the state they are in", .services = COMMAND_SERVICES, .run = run_why},
     {.name = "reload",
-     .help = "read conf.json again and apply what has changed",
+     .help = "read conf.json and the scripts again and apply what has changed",
      .services = COMMAND_NO_SERVICE,
      .changes = true,
      .args = ARGS({"dry-run", "1: only show what would change", NULL}),

@@ -265,7 +265,7 @@ static enum MHD_Result on_form(void *arg, enum MHD_ValueKind kind, const char *k
     return MHD_YES;
 }
 
-static void describe_peer(struct MHD_Connection *connection, char *out, size_t size)
+static void describe_peer(struct MHD_Connection *connection, char address[48], char *out, size_t size)
 {
     const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
     const struct sockaddr *a = info ? info->client_addr : NULL;
@@ -277,21 +277,23 @@ static void describe_peer(struct MHD_Connection *connection, char *out, size_t s
     const char *agent = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "User-Agent");
     bool ours = agent && !strncmp(agent, "fota_monitor/", 13);
     snprintf(out, size, "%s from %s", ours ? "the command line" : "HTTP", text);
+    snprintf(address, 48, "%s", text);
 }
 
 static enum MHD_Result begin(struct call_shared *sh, struct MHD_Connection *connection, void **out)
 {
-    char who[100];
+    char who[100], address[48];
     struct call *c = calloc(1, sizeof *c);
     if (!c)
         return MHD_NO;
-    describe_peer(connection, who, sizeof who);
+    describe_peer(connection, address, who, sizeof who);
     *c = (struct call){.shared = sh, .connection = connection, .next = sh->calls};
     c->request = request_new(sh->admin, who);
     if (!c->request) {
         free(c);
         return MHD_NO;
     }
+    memcpy(c->request->peer, address, sizeof address);
     if (sh->calls)
         sh->calls->prev = c;
     sh->calls = c;
@@ -313,7 +315,7 @@ static enum access_verdict judge(struct call *c, struct err *err)
                                  .authorization = MHD_lookup_connection_value(k, MHD_HEADER_KIND, "Authorization"),
                                  .password = password};
     const struct admin *admin = c->shared->admin;
-    enum access_verdict verdict = access_judge(admin->mon->conf->auth, admin->token, &who, err);
+    enum access_verdict verdict = access_judge(admin->mon->conf->auth, admin->token, &who, &c->request->principal, err);
     MHD_free(user);
     MHD_free(password);
     return verdict;

@@ -7,7 +7,9 @@
 #include "monitor.h"
 #include "token.h"
 
+struct loaded;
 struct request;
+struct scripts;
 struct admin;
 struct events;
 
@@ -58,14 +60,20 @@ enum {
 /* All that commands work on. */
 struct admin {
     struct monitor *mon;
-    /* Reads the configuration again; NULL with a message. For reload. */
-    struct conf *(*read_conf)(void *arg, struct err *err);
+    /* Reads configuration and scripts again; false with a message. For reload. */
+    bool (*read)(void *arg, struct loaded *out, struct err *err);
+    /* The policies of these scripts decide from now on (NULL: none); for reload, before the configuration is applied.
+     */
+    void (*attach)(void *arg, struct scripts *scripts);
+    /* These are the scripts from now on, in all things; those of before are done with. For reload. */
+    void (*swap)(void *arg, struct scripts *scripts);
     /* Listens as `next` says, beside or instead of now; false leaves all as it was. For reload. */
     bool (*relisten)(void *arg, const struct conf *next, struct err *err);
     /* A reload has been applied: what the core does not know of follows `conf` too. */
     void (*applied)(void *arg, const struct conf *conf);
     void *arg;
     struct command_table *extra; /* set by command_set_extra */
+    struct scripts *scripts;     /* set by scripted_set; NULL: there are none */
     char token[TOKEN_SIZE];      /* "": there is none, nobody can show it */
     uint64_t requests;           /* how many were made */
     struct events *events;       /* who follows them; kept by events.c, NULL while nobody does */

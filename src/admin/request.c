@@ -1,5 +1,8 @@
 #include "request.h"
 
+#include "clog.h"
+#include "scripted.h"
+
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -331,6 +334,12 @@ void request_run(struct request *r, void (*news)(struct request *r, void *arg), 
         request_fail(r, 400, EXIT_USAGE, "bad_argument", "no command given; command=help lists them all");
     if (r->done || !check_args(r) || !request_slots_find(r))
         return;
+    struct err err = {0};
+    if (!scripted_authorize(r, &err)) {
+        clog_warn("%s refused to %s: %s", r->command->name, r->who, err.text);
+        request_fail(r, 403, EXIT_REFUSED, "refused", "%s", err.text);
+        return;
+    }
     set_deadline(r);
     if (!r->done)
         r->command->run(r);

@@ -37,8 +37,10 @@ struct request {
     const struct command *command;
     struct command_table *table; /* where it is from; NULL: builtin */
     enum request_format format;
-    char *who;          /* who asked, for events: "the command line, 127.0.0.1" */
-    char *service_text; /* as given; NULL: not given */
+    char *who;             /* who asked, for events: "the command line, 127.0.0.1" */
+    char peer[48];         /* the address it came from; "": from inside */
+    const char *principal; /* as what it was let through: "local", "token", "anyone"; static, NULL: not judged */
+    char *service_text;    /* as given; NULL: not given */
     struct {
         char *key, *value;
     } args[REQUEST_ARGS];

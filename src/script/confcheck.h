@@ -23,9 +23,10 @@ struct confcheck {
     struct lua_State *L;
     const struct confplace *place;
     struct err *err;
-    struct conf *conf;   /* being filled; owned, as the buffers are, by who began the walk */
-    struct buf warnings; /* one line each */
-    struct buf scratch;  /* for what is put together piece by piece */
+    struct conf *conf;     /* being filled; owned, as the buffers are, by who began the walk */
+    char *const *policies; /* the names of policies that there are, NULL-terminated; NULL: any will do */
+    struct buf warnings;   /* one line each */
+    struct buf scratch;    /* for what is put together piece by piece */
     struct jsonpath_step steps[CONFCHECK_DEPTH];
     size_t nsteps;
 };

@@ -1,5 +1,7 @@
 #include "confjson.h"
 
+#include "vm.h"
+
 #include <lua.h>
 
 #include <lauxlib.h>
@@ -119,6 +121,8 @@ static bool encode_list(lua_State *L, int index, int depth, struct buf *out, str
         if (i > 1)
             buf_addc(out, ',');
         lua_rawgeti(L, index, (lua_Integer)i);
+        if (out->len > CONFJSON_TEXT_MAX)
+            return err_set(err, "the text would be larger than %d MB", CONFJSON_TEXT_MAX >> 20);
         if (!encode_value(L, lua_gettop(L), depth, out, err))
             return false;
         lua_pop(L, 1);
@@ -168,6 +172,7 @@ static bool encode_table(lua_State *L, int index, int depth, struct buf *out, st
 {
     if (depth > DEPTH_MAX)
         return err_set(err, "more than %d levels deep", DEPTH_MAX);
+    vm_look(L);
     luaL_checkstack(L, LUA_MINSTACK, NULL);
     size_t n = 0, names = 0;
     for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1), n++)

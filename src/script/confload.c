@@ -4,9 +4,11 @@
 #include "confcheck.h"
 #include "confjson.h"
 #include "confkeys.h"
+#include "conflist.h"
 #include "confplace.h"
 #include "confset.h"
 #include "jsontext.h"
+#include "overlay.h"
 #include "textfile.h"
 #include "vm.h"
 
@@ -24,7 +26,7 @@
 #define ENV_LEN_MAX 200 /* files are named after it */
 #define ENVS_SHOWN_MAX 20
 
-/* Stack indices while a configuration is loaded. */
+/* Stack indices within one step of loading. */
 enum { INDEX_LOAD = 1, INDEX_DECODER, INDEX_ENV };
 
 /* Everything one load owns: freed in one place, whichever way it ends. */
@@ -34,9 +36,11 @@ struct load {
     struct buf file; /* as it is, without a byte order mark */
     struct buf text; /* without comments */
     struct confset set;
+    struct confsource source;
     struct confplace place;
     struct confcheck check;
     struct conf *conf;
+    int env; /* registry reference: the table of the chosen env; LUA_NOREF: none yet */
     bool ok;
 };
 
@@ -175,16 +179,44 @@ static bool judge(struct load *ld, lua_State *L)
     ld->check.place = &ld->place;
     ld->check.err = ld->err;
     ld->check.conf = ld->conf;
+    ld->check.policies = ld->in->scripts ? ld->in->scripts->policies : ld->in->policies;
     confcheck_enter(&ld->check, ld->in->env, strlen(ld->in->env));
     return confkeys_read(&ld->check);
 }
 
-static int load_protected(lua_State *L)
+/* Before the overlays. */
+static int read_env(lua_State *L)
 {
     struct load *ld = lua_touserdata(L, INDEX_LOAD);
     confjson_open(L);
-    ld->ok = decode(ld, L) && choose(ld, L) && override(ld, L) && judge(ld, L);
+    ld->ok = decode(ld, L) && choose(ld, L);
+    if (ld->ok)
+        ld->env = luaL_ref(L, LUA_REGISTRYINDEX);
     return 0;
+}
+
+/* Behind them. */
+static int finish_env(lua_State *L)
+{
+    struct load *ld = lua_touserdata(L, INDEX_LOAD);
+    confjson_open(L);
+    lua_rawgeti(L, LUA_REGISTRYINDEX, ld->env);
+    ld->ok = override(ld, L) && judge(ld, L);
+    if (ld->ok && ld->in->listing)
+        conflist_add(ld->in->listing, L, INDEX_ENV, &ld->place, ld->in->env);
+    return 0;
+}
+
+/* Neither is bounded by what scripts may use. */
+static bool protected_step(struct load *ld, lua_State *L, lua_CFunction step)
+{
+    if (ld->in->scripts) {
+        vm_set_budget(ld->in->scripts->vm, 0);
+        vm_set_memory(ld->in->scripts->vm, 0);
+    }
+    lua_pushcfunction(L, step);
+    lua_pushlightuserdata(L, ld);
+    return vm_call(L, 1, 0, ld->err) && ld->ok;
 }
 
 static bool begin(struct load *ld)
@@ -211,15 +243,23 @@ static bool load(struct load *ld, struct lua_State *L)
         return false;
     if (!lua_checkstack(L, LUA_MINSTACK))
         return err_nomem(ld->err);
-    lua_pushcfunction(L, load_protected);
-    lua_pushlightuserdata(L, ld);
-    return vm_call(L, 1, 0, ld->err) && ld->ok;
+    struct scripts *scripts = ld->in->scripts;
+    bool ok = protected_step(ld, L, read_env) && (!scripts || overlay_apply(scripts, ld->env, &ld->source, ld->err)) &&
+              protected_step(ld, L, finish_env);
+    luaL_unref(L, LUA_REGISTRYINDEX, ld->env);
+    if (ok && scripts) {
+        vm_set_budget(scripts->vm, ld->conf->lua.budget_ms);
+        vm_set_memory(scripts->vm, ld->conf->lua.memory_mb);
+        lua_gc(L, LUA_GCCOLLECT); /* the tables of the configuration */
+    }
+    return ok;
 }
 
 struct conf *confload(struct lua_State *L, const struct confload_input *in, char **warnings, struct err *err)
 {
-    struct load ld = {.in = in, .err = err, .place = {.file = FILE_NAME}};
+    struct load ld = {.in = in, .err = err, .env = LUA_NOREF, .place = {.file = FILE_NAME}};
     ld.place.set = &ld.set;
+    ld.place.source = &ld.source;
     if (warnings)
         *warnings = NULL;
     bool ok = load(&ld, L);
@@ -232,6 +272,7 @@ struct conf *confload(struct lua_State *L, const struct confload_input *in, char
     buf_fini(&ld.check.warnings);
     buf_fini(&ld.check.scratch);
     confset_fini(&ld.set);
+    confsource_fini(&ld.source);
     if (ok)
         return ld.conf;
     conf_free(ld.conf);

@@ -5,13 +5,24 @@
 #include "conf.h"
 #include "err.h"
 
+struct buf;
 struct lua_State;
+struct scripts;
 
 struct confload_input {
     const char *home;      /* absolute folder that holds conf/ and lua/ */
     const char *env;       /* "prod" … */
     const char *overrides; /* the text of -conf (confset.h says how it is written), or NULL */
+    /* Fresh: they are loaded on the way, their overlays run, their policies may be named; L is their state. NULL: none.
+     */
+    struct scripts *scripts;
+    char *const *policies; /* without scripts: the policies that may be named, NULL-terminated; NULL: any */
+    struct buf *listing;   /* gets every value of the env and where it came from, a line each; NULL: not wanted */
 };
+
+/* The defaults of `lua`. */
+#define CONFLOAD_BUDGET_MS 50
+#define CONFLOAD_MEMORY_MB 64
 
 /* Reads HOME/conf/conf.json and returns the configuration of one env, or NULL
  * with a message that names file, line, column and dotted path. The caller frees

@@ -46,23 +46,51 @@ static bool fail_at(const struct confplace *p, size_t offset, struct buf *path, 
     return false;
 }
 
+/* Where a value is from: one of the three is set. */
+struct origin {
+    const struct confset_item *item;
+    const char *script;
+    size_t offset; /* in the file, when neither */
+};
+
+static struct origin origin_of(const struct confplace *p, const struct jsonpath_step *steps, size_t nsteps)
+{
+    struct origin o = {.item = setter(p->set, steps + 1, nsteps - 1)};
+    if (!o.item && p->source)
+        o.script = confsource_of(p->source, steps + 1, nsteps - 1);
+    if (o.item || o.script)
+        return o;
+    size_t found = jsontext_find(p->text, p->len, steps, nsteps, &o.offset);
+    if (found == 0 || found >= nsteps)
+        return o;
+    /* What the file does not have may have been made by setting something inside it. */
+    o.item = maker(p->set, steps + 1, found);
+    if (!o.item && p->source && found > 1)
+        o.script = confsource_inside(p->source, steps + 1, found);
+    return o;
+}
+
 bool confplace_fail(const struct confplace *p, const struct jsonpath_step *steps, size_t nsteps, struct err *err,
                     const char *message)
 {
-    const struct confset_item *item = setter(p->set, steps + 1, nsteps - 1);
-    size_t offset = 0;
-    if (!item) {
-        size_t found = jsontext_find(p->text, p->len, steps, nsteps, &offset);
-        /* What the file does not have, an item may have made by setting something inside it. */
-        if (found > 0 && found < nsteps)
-            item = maker(p->set, steps + 1, found);
-    }
-    if (item)
-        return confset_fail(item, steps + 1, nsteps - 1, err, message);
+    struct origin o = origin_of(p, steps, nsteps);
+    if (o.item)
+        return confset_fail(o.item, steps + 1, nsteps - 1, err, message);
     struct buf path = {0};
     for (size_t i = 0; i < nsteps; i++)
         jsonpath_add(&path, &steps[i]);
-    return fail_at(p, offset, &path, err, message);
+    if (!o.script)
+        return fail_at(p, o.offset, &path, err, message);
+    jsonpath_clip(&path);
+    err_set(err, "%s: %s: %s", o.script, buf_str(&path), message);
+    buf_fini(&path);
+    return false;
+}
+
+const char *confplace_name(const struct confplace *p, const struct jsonpath_step *steps, size_t nsteps)
+{
+    const char *script = p->source ? confsource_of(p->source, steps + 1, nsteps - 1) : NULL;
+    return setter(p->set, steps + 1, nsteps - 1) ? "-conf" : script ? script : p->file;
 }
 
 bool confplace_fail_offset(const struct confplace *p, size_t offset, size_t end, struct err *err, const char *message)

@@ -1,6 +1,7 @@
 #include "confsvrs.h"
 
 #include "confjson.h"
+#include "confnear.h"
 #include "environ.h"
 #include "launch.h"
 
@@ -198,18 +199,39 @@ static bool read_policy_params(struct confcheck *c, struct conf_service *s)
     return ok;
 }
 
+/* Whether a script defines it; the message has the nearest one that is. */
+static bool check_policy(struct confcheck *c, const char *name)
+{
+    const char *nearest = NULL;
+    unsigned best = confnear_limit(strlen(name)) + 1;
+    if (!c->policies || !strcmp(name, "core"))
+        return true;
+    for (char *const *p = c->policies; *p; p++) {
+        unsigned distance = confnear_distance(name, strlen(name), *p, best);
+        if (distance == 0 && !strcmp(name, *p))
+            return true;
+        if (distance < best) {
+            best = distance;
+            nearest = *p;
+        }
+    }
+    if (nearest)
+        return confcheck_fail(c, "no script defines a policy \"%s\"; did you mean \"%s\"?", name, nearest);
+    return confcheck_fail(c, "no script in lua/ defines a policy \"%s\"", name);
+}
+
 static bool read_policy(struct confcheck *c, void *base)
 {
     struct conf_service *s = base;
     if (lua_type(c->L, -1) == LUA_TSTRING)
-        return confcheck_filled(c, &s->policy);
+        return confcheck_filled(c, &s->policy) && check_policy(c, s->policy);
     if (!lua_istable(c->L, -1) || lua_rawlen(c->L, -1) > 0)
         return confcheck_expected(c, "the name of a policy, or an object with a name in it");
     confcheck_get(c, "name");
     confcheck_enter(c, "name", 4);
     if (lua_isnil(c->L, -1))
         return confcheck_fail(c, "is required");
-    if (!confcheck_filled(c, &s->policy))
+    if (!confcheck_filled(c, &s->policy) || !check_policy(c, s->policy))
         return false;
     confcheck_leave(c);
     lua_pop(c->L, 1);

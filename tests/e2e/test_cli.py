@@ -363,9 +363,12 @@ def test_the_token_of_this_env_is_shown_without_asking_for_it(monitor):
 def test_check_of_a_good_file(monitor):
     path = monitor.conf(svrs={"demo": "demo/demo -p 80"})
     monitor.script("demo/demo")
-    assert said(monitor.cli("-check")) == (0, f"{path}: env test is well: 1 service\n", "")
+    code, out, err = said(monitor.cli("-check"))
+    assert (code, err) == (0, "") and out.startswith(f"{path}: env test is well: 1 service\n")
+    assert 'svrs.demo = "demo/demo -p 80"  # conf.json\n' in out
     assert not (monitor.home / "run").exists() and not monitor.processes()
-    assert monitor.cli("-check", "-conf", "svrs.more=demo/demo -p 81").stdout.endswith("is well: 2 services\n")
+    out = monitor.cli("-check", "-conf", "svrs.more=demo/demo -p 81").stdout
+    assert "is well: 2 services\n" in out and 'svrs.more = "demo/demo -p 81"  # -conf\n' in out
 
 
 def test_check_of_a_good_file_beside_a_running_monitor(shared):

@@ -1,0 +1,11 @@
+# Writes OUT, the C file with the texts of FILES (a list) in it. Run by the build.
+set(code "#include \"library.h\"\n\n")
+set(rows "")
+foreach(file ${FILES})
+  get_filename_component(name ${file} NAME_WE)
+  file(READ ${file} hex HEX)
+  string(REGEX REPLACE "([0-9a-f][0-9a-f])" "0x\\1," bytes "${hex}")
+  string(APPEND code "static const char text_${name}[] = {${bytes}0};\n")
+  string(APPEND rows "    {\"@lua/fm/${name}.lua\", text_${name}, sizeof text_${name} - 1},\n")
+endforeach()
+file(WRITE ${OUT} "${code}\nconst struct library_chunk library_chunks[] = {\n${rows}    {0},\n};\n")
