@@ -28,7 +28,6 @@ struct collector {
     char local[HOST_ADDRESS_SIZE]; /* this host, in the head */
 
     int fd; /* -1: the address is not known */
-    union host_address to;
     char shown[HOST_PAIR_SIZE];
     int64_t pause_ms;       /* until the next look-up, as long as things go wrong */
     bool no_agent, no_addr; /* said already */
@@ -221,7 +220,6 @@ static bool connect_to(struct collector *c, const union host_address *to, sockle
     bool first = c->fd < 0;
     hang_up(c);
     c->fd = fd;
-    c->to = *to;
     host_text(to, c->shown);
     if (first)
         send_kept(c);
@@ -236,11 +234,11 @@ static bool connect_to(struct collector *c, const union host_address *to, sockle
 
 static bool use(struct collector *c, const union host_address *to, socklen_t len)
 {
-    bool same = c->fd >= 0 && !memcmp(&c->to, to, sizeof c->to);
+    char text[HOST_PAIR_SIZE];
+    host_text(to, text);
+    bool same = c->fd >= 0 && !strcmp(c->shown, text);
     if (!same && !connect_to(c, to, len)) {
         const char *why = strerror(errno);
-        char text[HOST_PAIR_SIZE];
-        host_text(to, text);
         if (!c->no_addr)
             clog_local(CLOG_WARN, "the clog collector %s: %s; it is tried again", text, why);
         c->no_addr = true;

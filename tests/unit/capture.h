@@ -38,11 +38,11 @@ static inline const char *captured(void)
     return text;
 }
 
-/* What cmocka had to say meanwhile is said now. */
-static inline void capture_end(void)
+/* Returns all of it. What cmocka had to say meanwhile is said now. */
+static inline const char *capture_end(void)
 {
     if (capture_old < 0)
-        return;
+        return "";
     const char *text = captured();
     dup2(capture_old, STDERR_FILENO);
     if (strstr(text, "Failure!"))
@@ -50,6 +50,7 @@ static inline void capture_end(void)
     close(capture_old);
     close(capture_fd);
     capture_fd = capture_old = -1;
+    return text;
 }
 
 static inline size_t count_of(const char *text, const char *what)

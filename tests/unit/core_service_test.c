@@ -175,8 +175,7 @@ static void the_sixth_failure_in_a_row_waits_and_is_logged(void **state)
     bool early = a->failures == 5 && a->proc.pid && world_sim_spawns(fx.w) == 6;
     run(1);
     clog_configure(0, 0);
-    const char *log = captured();
-    capture_end();
+    const char *log = capture_end();
     assert_true(early);
     assert_state("a", STATE_WAITING);
     assert_int_equal(a->failures, 6);

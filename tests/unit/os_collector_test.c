@@ -4,7 +4,20 @@
 #include "collector.h"
 #include "udp_fixture.h"
 
+#include <sys/syscall.h>
+
 #define FAST .refresh_ms = 100, .retry_ms = 20, .quiet_ms = 60
+
+/* Stands before the C library's: while it is set, a call that does not wait finds the socket's buffer full. */
+static bool full;
+
+ssize_t sendmsg(int fd, const struct msghdr *msg, int flags)
+{
+    if (!full || !(flags & MSG_DONTWAIT))
+        return syscall(SYS_sendmsg, fd, msg, flags);
+    errno = EAGAIN;
+    return -1;
+}
 
 static struct collector *collector;
 static char local[HOST_ADDRESS_SIZE];
@@ -322,6 +335,22 @@ static void a_dead_collector_is_said_once_and_missed_lines_are_counted(void **st
     server = udp_open(port);
 }
 
+static void what_the_socket_does_not_take_at_once_is_counted(void **state)
+{
+    (void)state;
+    send_to_port(udp_port(server));
+    full = true;
+    for (int i = 0; i < 7; i++)
+        clog_info("lost %d", i);
+    full = false;
+    assert_int_equal(count_of(captured(), ": Resource temporarily unavailable; lines for it are being lost\n"), 1);
+    let_pass(80);
+    clog_info("taken");
+    expect(server, "loginfo", "taken");
+    expect(server, "logwar", "7 lines for the clog collector got lost; it takes them again");
+    assert_int_equal(count_of(captured(), "\n"), 2);
+}
+
 static void a_dead_collector_is_looked_for_sooner(void **state)
 {
     (void)state;
@@ -418,6 +447,7 @@ int main(void)
         TEST(without_an_agent_dns_and_back),
         TEST(an_address_that_can_not_be_used_is_said_once_and_tried_again),
         TEST(a_dead_collector_is_said_once_and_missed_lines_are_counted),
+        TEST(what_the_socket_does_not_take_at_once_is_counted),
         TEST(a_dead_collector_is_looked_for_sooner),
         TEST(what_never_got_through_is_said_at_the_end),
         TEST(settings_can_change),

@@ -20,15 +20,18 @@
 #define UDP_LIMIT_MS 10000 /* for what takes milliseconds */
 
 static uv_loop_t loop;
+static uv_timer_t tick; /* so that what is waited for is looked at now and then */
 
 static inline void loop_begin(void)
 {
     assert_int_equal(uv_loop_init(&loop), 0);
+    uv_timer_init(&loop, &tick);
 }
 
 /* Everything must have been let go of. */
 static inline void loop_end(void)
 {
+    uv_close((uv_handle_t *)&tick, NULL);
     uv_run(&loop, UV_RUN_DEFAULT);
     assert_int_equal(uv_loop_close(&loop), 0);
 }
@@ -42,13 +45,10 @@ static inline void keep_turning(uv_timer_t *timer)
 static inline void loop_until(bool (*ready)(void *arg), void *arg)
 {
     uint64_t end = uv_hrtime() + UDP_LIMIT_MS * 1000000ULL;
-    uv_timer_t tick;
-    uv_timer_init(&loop, &tick);
     uv_timer_start(&tick, keep_turning, 1, 1);
     while (!ready(arg) && uv_hrtime() < end)
         uv_run(&loop, UV_RUN_ONCE);
-    uv_close((uv_handle_t *)&tick, NULL);
-    uv_run(&loop, UV_RUN_NOWAIT);
+    uv_timer_stop(&tick);
     if (!ready(arg))
         fail_msg("it has not happened within %d ms", UDP_LIMIT_MS);
 }
