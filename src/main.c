@@ -10,6 +10,7 @@
 #include "mhd.h"
 #include "options.h"
 #include "proc.h"
+#include "simtest.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -82,6 +83,20 @@ static int check(const struct options *o)
     buf_fini(&listing);
     loaded_fini(&world);
     return EXIT_OK;
+}
+
+static int test(const struct options *o)
+{
+    static const int codes[] = {
+        [SIMTEST_PASSED] = EXIT_OK, [SIMTEST_FAILED] = EXIT_SERVICE, [SIMTEST_BROKEN] = EXIT_USAGE};
+    char home[PATH_MAX];
+    struct err err = {0};
+    if (!home_find(o->home, home, &err))
+        return complain(&err);
+    clog_configure(0, 0); /* what is to be said stands beneath the cases that fail */
+    const struct simtest_input in = {
+        .home = home, .env = o->env, .reserved = command_is_reserved, .files = o->files, .nfiles = o->nfiles};
+    return codes[simtest_run(&in)];
 }
 
 /* The address in the lock file of a running monitor. */
@@ -169,6 +184,8 @@ int main(int argc, char **argv)
         exit(ask(&o, false));
     case MODE_CHECK:
         exit(check(&o));
+    case MODE_TEST:
+        exit(test(&o));
     case MODE_VERSION:
         puts("fota_monitor " FM_VERSION);
         exit(EXIT_OK);

@@ -9,6 +9,12 @@ function fm.test(name, fn)
   cases[#cases + 1] = { name = name, fn = fn, where = door.where() }
 end
 
+-- For C, in simulations: how many there are; name and place of one; what it runs with.
 function door.test_count() return #cases end
+function door.test_case(i) return cases[i].name, cases[i].where end
+function door.test_run(i) cases[i].fn(door.t) end
+
+-- For C, in simulations: runs lua/fm/sim.lua, which makes door.t.
+function door.test_open(chunk, sim) chunk(raw, fm, door, sim) end
 
 door.finish_library()

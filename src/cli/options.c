@@ -6,9 +6,9 @@
  * know: the core's and the scripts'. */
 struct option_row {
     const char *name;
-    size_t field; /* offset of its const char * in struct options; FLAG: a mode */
-    enum options_mode mode;
-    bool alone; /* takes no value, which is "1" then, unless one is tied to it by "=" */
+    size_t field;           /* offset of its const char * in struct options; FLAG: it has none */
+    enum options_mode mode; /* that it asks for; MODE_RUN: none */
+    bool alone;             /* takes no value, which is "1" then, unless one is tied to it by "=" */
 };
 
 #define FLAG ((size_t)-1)
@@ -32,6 +32,7 @@ static const struct option_row rows[] = {
     VALUE("lines", lines),
     {.name = "follow", .field = offsetof(struct options, follow), .alone = true},
     MODE("check", MODE_CHECK),
+    MODE("test", MODE_TEST),
     MODE("h", MODE_HELP),
     MODE("help", MODE_HELP),
     MODE("version", MODE_VERSION),
@@ -48,6 +49,13 @@ static const struct option_row *find_row(const char *name, size_t len)
 bool options_has(const char *name)
 {
     return find_row(name, strlen(name)) != NULL;
+}
+
+/* Files gather at the beginning of argv, where all has been read already. */
+static void add_file(struct options *o, char **argv, char *file)
+{
+    argv[1 + o->nfiles++] = file;
+    o->files = (const char *const *)argv + 1;
 }
 
 static bool add_arg(struct options *o, const char *arg, struct err *err)
@@ -94,11 +102,10 @@ static int take(struct options *o, char *word, const char *next, struct err *err
             *eq = 0; /* the name becomes a string of its own */
         return set_command(o, name, eq, next, err);
     }
-    if (row->field == FLAG) {
-        if (o->mode == MODE_RUN || row->mode == MODE_HELP)
-            o->mode = row->mode;
+    if (row->mode != MODE_RUN && (o->mode == MODE_RUN || row->mode == MODE_HELP))
+        o->mode = row->mode;
+    if (row->field == FLAG)
         return 0;
-    }
     const char *value = eq ? eq + 1 : row->alone ? "1" : next;
     if (!value) {
         err_set(err, "-%s needs a value", row->name);
@@ -113,7 +120,9 @@ bool options_parse(struct options *out, int argc, char **argv, struct err *err)
     *out = (struct options){.env = "prod"};
     for (int i = 1; i < argc; i++) {
         if (argv[i][0] != '-' || !argv[i][1]) {
-            if (!add_arg(out, argv[i], err))
+            if (out->mode == MODE_TEST)
+                add_file(out, argv, argv[i]);
+            else if (!add_arg(out, argv[i], err))
                 return false;
             continue;
         }
@@ -124,6 +133,8 @@ bool options_parse(struct options *out, int argc, char **argv, struct err *err)
     }
     if (out->nargs && out->mode != MODE_COMMAND)
         return err_set(err, "\"%s\": arguments go with a command, such as -reload dry-run=1", out->args[0]);
+    if (out->mode == MODE_TEST && !out->nfiles)
+        return err_set(err, "-test: the files with the tests come behind it");
     if (!out->env[0] || strpbrk(out->env, "/ \t\n"))
         return err_set(err, "-env: \"%s\" can't be the name of an env", out->env);
     return true;
@@ -139,6 +150,7 @@ const char *options_help(void)
            "  fota_monitor -env dev -conf='port=8080;clog.mode=1'\n"
            "                                            the same with values of conf.json overridden\n"
            "  fota_monitor -env test -check             judge conf.json, start nothing\n"
+           "  fota_monitor -test FILES                  run tests of scripts (fm.test), in simulated time\n"
            "\n"
            "Ask the running monitor (SERVICES: a name, a list a,b, or all):\n"
            "  -status [SERVICES]       which are up, and which are not\n"

@@ -9,6 +9,7 @@ enum options_mode {
     MODE_RUN,     /* be the monitor */
     MODE_COMMAND, /* ask the running one */
     MODE_CHECK,   /* judge the configuration */
+    MODE_TEST,    /* run tests of scripts */
     MODE_HELP,
     MODE_VERSION,
 };
@@ -31,9 +32,11 @@ struct options {
     const char *service;            /* its value; NULL: none */
     const char *args[OPTIONS_ARGS]; /* key=value */
     size_t nargs;
+    const char *const *files; /* MODE_TEST: the tests */
+    size_t nfiles;
 };
 
-/* Reads argv; false with a message about what is wrong. */
+/* Reads argv (whose order it may change); false with a message about what is wrong. */
 bool options_parse(struct options *out, int argc, char **argv, struct err *err);
 
 /* Is -NAME one of the options, and so no command? */

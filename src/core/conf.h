@@ -82,7 +82,7 @@ struct conf {
     char *path; /* the file it was read from, for messages */
     char *home;
     char *env;    /* "prod" … */
-    char *rundir; /* absolute */
+    char *rundir; /* absolute; NULL: nothing is written (simulations) */
     int port;
     char **bind;    /* addresses or "inner", NULL-terminated */
     char *rootpath; /* absolute */

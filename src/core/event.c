@@ -356,7 +356,7 @@ uint64_t event_emit(struct event_journal *j, struct event_ring *ring, const char
         if (j->pending.data)
             j->pending.data[before] = 0;
     }
-    j->lost += !kept;
+    j->lost += j->path && !kept;
     if (j->listeners)
         tell(j, service, e);
     return e->seq;

@@ -298,6 +298,8 @@ static bool add_services(struct monitor *m, struct err *err)
 static bool open_journal(struct monitor *m, struct err *err)
 {
     struct buf path = {0};
+    if (!m->conf->rundir)
+        return true;
     buf_addf(&path, "%s/%s.events.jsonl", m->conf->rundir, m->conf->env);
     int r = path.failed ? -ENOMEM : event_journal_open(&m->journal, path.data, JOURNAL_MAX_BYTES);
     if (r == -ENOMEM)

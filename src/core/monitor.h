@@ -50,7 +50,8 @@ struct monitor {
 };
 
 /* Makes the monitor; nothing is started or looked for yet. Takes conf over (also when it
- * fails). The journal is RUNDIR/ENV.events.jsonl. NULL with a message on failure. */
+ * fails). The journal is RUNDIR/ENV.events.jsonl; without a rundir it is in memory alone. NULL with a message on
+ * failure. */
 struct monitor *monitor_new(struct world *world, struct conf *conf, struct err *err);
 
 /* (Re)builds what follows from the configuration: looks, timer room. 0 or -ENOMEM. */

@@ -150,11 +150,17 @@ static void on_end_due(struct timer *t)
 
 void simproc_end(struct simproc *p, int64_t after_ms, int code, int sig, bool core)
 {
+    const struct proc_exit how = {
+        .known = true, .code = sig ? -1 : code, .signal = sig, .core = core, .cpu_ms = -1, .max_rss_kib = -1};
+    simproc_end_as(p, after_ms, &how);
+}
+
+void simproc_end_as(struct simproc *p, int64_t after_ms, const struct proc_exit *how)
+{
     int64_t due = *p->table->now_ms + MAX(after_ms, 0);
     if (p->ended || (p->end.place && p->end.due_ms <= due))
         return;
-    p->how = (struct proc_exit){
-        .known = true, .code = sig ? -1 : code, .signal = sig, .core = core, .cpu_ms = -1, .max_rss_kib = -1};
+    p->how = *how;
     if (after_ms > 0)
         timers_set(&p->table->ends, &p->end, due);
     else

@@ -74,6 +74,7 @@ void simproc_come_alive(struct simproc *p);
 
 /* Ends it after so long, unless it ends earlier; sig 0: with code. May free p. */
 void simproc_end(struct simproc *p, int64_t after_ms, int code, int sig, bool core);
+void simproc_end_as(struct simproc *p, int64_t after_ms, const struct proc_exit *how);
 
 /* Takes it out of the table: collected by its parent. May free p. */
 void simproc_leave(struct simproc *p);

@@ -569,6 +569,30 @@ bool world_sim_kill(struct world *w, pid_t pid, int sig)
     return true;
 }
 
+bool world_sim_end(struct world *w, pid_t pid, const struct proc_exit *how)
+{
+    struct simproc *p = simproc_find(&self(w)->processes, pid);
+    if (!p || p->ended)
+        return false;
+    simproc_end_as(p, 0, how);
+    return true;
+}
+
+bool world_sim_ignore(struct world *w, pid_t pid, uint64_t signals)
+{
+    struct simproc *p = simproc_find(&self(w)->processes, pid);
+    if (!p || p->ended)
+        return false;
+    p->b.ignores |= signals;
+    memset(p->b.reactions, 0, sizeof p->b.reactions);
+    return true;
+}
+
+int world_sim_write(struct world *w, const char *log_path, const char *text)
+{
+    return write_console(self(w), log_path, text);
+}
+
 void world_sim_orphan(struct world *w)
 {
     simproc_orphan(&self(w)->processes);

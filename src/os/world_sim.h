@@ -100,6 +100,15 @@ void world_sim_set_next_pid(struct world *w, pid_t pid);
 /* Makes a process end, by itself or by a signal from outside. false: no such process. */
 bool world_sim_exit(struct world *w, pid_t pid, int code);
 bool world_sim_kill(struct world *w, pid_t pid, int sig);
+/* The same in all detail: code or signal, core, what it had used. */
+bool world_sim_end(struct world *w, pid_t pid, const struct proc_exit *how);
+
+/* From now on these signals are without effect on it (WORLD_SIM_BIT), and it has no handler for any. false: no such
+ * process. */
+bool world_sim_ignore(struct world *w, pid_t pid, uint64_t signals);
+
+/* It writes to its console. 0 or -ENOMEM. */
+int world_sim_write(struct world *w, const char *log_path, const char *text);
 
 /* The monitor dies: what it had started belongs to init now. To be called after the last
  * handle was released. */

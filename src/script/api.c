@@ -9,6 +9,7 @@
 #include "script_event.h"
 #include "script_timer.h"
 #include "task.h"
+#include "vm.h"
 #include "world.h"
 
 #include <lua.h>
@@ -82,7 +83,7 @@ static int raw_now(lua_State *L)
 static int raw_time(lua_State *L)
 {
     const struct scripts *s = scripts_of(L);
-    lua_pushnumber(L, (double)(s->world ? s->world->ops->wall_ms(s->world) : clock_wall_ms()) / 1000);
+    lua_pushnumber(L, (double)(s->world ? s->world->ops->wall_ms(s->world) : vm_wall_ms(s->vm)) / 1000);
     return 1;
 }
 
@@ -92,8 +93,13 @@ static int raw_log_line(lua_State *L)
 {
     static const char *const names[] = {"debug", "info", "warn", "error", NULL};
     static const enum clog_level levels[] = {CLOG_DEBUG, CLOG_INFO, CLOG_WARN, CLOG_ERROR};
+    const struct scripts *s = scripts_of(L);
     enum clog_level level = levels[luaL_checkoption(L, 1, NULL, names)];
-    clog_write(level, "%s", luaL_checkstring(L, 2));
+    const char *text = luaL_checkstring(L, 2);
+    if (s->told)
+        s->told(s->told_arg, (int)level, text, false);
+    else
+        clog_write(level, "%s", text);
     return 0;
 }
 

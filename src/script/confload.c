@@ -46,10 +46,12 @@ struct load {
 
 static bool load_text(struct load *ld)
 {
-    if (!textfile_read(ld->conf->path, FILE_NAME, FILE_MAX, &ld->file, ld->err))
+    if (ld->in->text)
+        buf_adds(&ld->file, ld->in->text);
+    else if (!textfile_read(ld->conf->path, FILE_NAME, FILE_MAX, &ld->file, ld->err))
         return false;
     buf_add(&ld->text, buf_str(&ld->file), ld->file.len);
-    if (ld->text.failed)
+    if (ld->file.failed || ld->text.failed)
         return err_nomem(ld->err);
     ld->place.original = buf_str(&ld->file);
     ld->place.text = ld->text.data;

@@ -17,6 +17,7 @@ struct confload_input {
      */
     struct scripts *scripts;
     char *const *policies; /* without scripts: the policies that may be named, NULL-terminated; NULL: any */
+    const char *text;      /* instead of the file; NULL: read it */
     struct buf *listing;   /* gets every value of the env and where it came from, a line each; NULL: not wanted */
 };
 

@@ -13,4 +13,7 @@ struct library_chunk {
 /* In the order they are run; ended by a NULL name. */
 extern const struct library_chunk library_chunks[];
 
+/* What tests have besides (lua/fm/sim.lua). */
+extern const struct library_chunk library_sim;
+
 #endif

@@ -158,13 +158,12 @@ static void set_number(lua_State *L, const char *key, double number)
     lua_setfield(L, -2, key);
 }
 
-static void push_event(lua_State *L, const struct script_event *k)
+void script_event_push(lua_State *L, const char *service, const struct event *e)
 {
-    const struct event *e = k->event;
     lua_createtable(L, 0, 12);
     set_text(L, "kind", event_kind_name(e->kind));
-    if (k->service)
-        set_text(L, "service", k->service);
+    if (service)
+        set_text(L, "service", service);
     lua_pushinteger(L, (lua_Integer)e->seq);
     lua_setfield(L, -2, "seq");
     lua_pushinteger(L, (lua_Integer)e->cause);
@@ -193,7 +192,7 @@ static int deliver_one(lua_State *L, void *arg)
 {
     const struct script_event *k = arg;
     scripts_door(L, scripts_of(L), "event");
-    push_event(L, k);
+    script_event_push(L, k->service, k->event);
     lua_call(L, 1, 0);
     return 0;
 }

@@ -80,6 +80,12 @@ void scripts_report(struct scripts *s, const char *what, const struct err *err)
 {
     char text[sizeof err->text];
     s->errors++;
+    if (s->told) {
+        char all[sizeof err->text + 400];
+        snprintf(all, sizeof all, "%s: %s", what, err->text);
+        s->told(s->told_arg, CLOG_ERROR, all, true);
+        return;
+    }
     memcpy(text, err->text, sizeof text);
     char *rest = text, *line = strsep(&rest, "\n");
     clog_error("%s: %s", what, line);

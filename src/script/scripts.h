@@ -67,6 +67,11 @@ struct scripts {
     uint64_t events_lost;
     bool losing;
 
+    /* Takes what they log and what callbacks raised (with the traceback), as enum clog_level says; NULL: it goes to the
+     * monitor's own log. */
+    void (*told)(void *arg, int level, const char *text, bool raised);
+    void *told_arg;
+
     unsigned holders; /* who may still start a command of it */
     bool retired;
 };

@@ -408,6 +408,20 @@ static void supervision_goes_on_without_a_journal(void **state)
     assert_non_null(last_event("a", EVENT_EXIT));
 }
 
+static void without_a_rundir_events_are_in_memory_alone(void **state)
+{
+    (void)state;
+    struct conf *c = fixture_conf("a");
+    free(c->rundir);
+    c->rundir = NULL;
+    fixture_up(c);
+    world_sim_exit(fx.w, get("a")->proc.pid, 1);
+    await("a", STATE_UP, 1000);
+    monitor_flush(fx.m);
+    assert_non_null(last_event("a", EVENT_EXIT));
+    assert_true(fx.m->journal.fd < 0 && !fx.m->journal.path && !fx.m->journal.lost);
+}
+
 static void the_generation_tells_of_every_change(void **state)
 {
     (void)state;
@@ -499,6 +513,7 @@ int main(void)
         FIXTURE_TEST(a_host_that_slept_finds_everything_as_it_was),
         FIXTURE_TEST(events_are_in_the_journal),
         FIXTURE_TEST(supervision_goes_on_without_a_journal),
+        FIXTURE_TEST(without_a_rundir_events_are_in_memory_alone),
         FIXTURE_TEST(the_generation_tells_of_every_change),
         FIXTURE_TEST(ten_thousand_services),
     };

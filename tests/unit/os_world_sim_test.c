@@ -456,6 +456,51 @@ static void consoles(void **state)
     w->ops->release(w, &p);
 }
 
+static void an_end_in_all_detail(void **state)
+{
+    (void)state;
+    struct owner o;
+    start(&o);
+    const struct proc_exit how = {
+        .known = true, .code = -1, .signal = SIGSEGV, .core = true, .cpu_ms = 1500, .max_rss_kib = 2048};
+    pid_t pid = o.proc.pid;
+    assert_true(world_sim_end(w, pid, &how));
+    assert_false(world_sim_end(w, pid, &how));
+    world_sim_advance(w, 0);
+    assert_int_equal(o.told, 1);
+    assert_memory_equal(&o.how, &how, sizeof how);
+}
+
+static void a_process_may_become_deaf(void **state)
+{
+    (void)state;
+    struct owner o;
+    behave((struct world_sim_behaviour){.reactions = {{.signal = SIGTERM, .exits = true}}});
+    start(&o);
+    pid_t pid = o.proc.pid;
+    assert_true(world_sim_ignore(w, pid, ~0ULL));
+    w->ops->signal(w, &o.proc, SIGTERM, PROC_GROUP);
+    w->ops->signal(w, &o.proc, SIGINT, PROC_GROUP);
+    world_sim_advance(w, 1000);
+    assert_int_equal(o.told, 0);
+    assert_false(w->ops->catches(w, &o.proc, SIGTERM));
+    w->ops->signal(w, &o.proc, SIGKILL, PROC_GROUP);
+    world_sim_advance(w, 0);
+    assert_int_equal(o.how.signal, SIGKILL);
+    assert_false(world_sim_ignore(w, pid, 1));
+}
+
+static void a_console_is_written_to_later(void **state)
+{
+    (void)state;
+    assert_int_equal(world_sim_write(w, "/srv/log", "one\n"), 0);
+    assert_int_equal(world_sim_write(w, "/srv/log", "two\n"), 0);
+    assert_int_equal(w->ops->log_size(w, "/srv/log"), 8);
+    char *text = w->ops->tail(w, "/srv/log", 1, 100);
+    assert_string_equal(text, "two\n");
+    free(text);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -478,6 +523,9 @@ int main(void)
         TEST(pids_are_never_given_twice_at_a_time),
         TEST(a_look_shows_what_was_there_when_it_began),
         TEST(consoles),
+        TEST(an_end_in_all_detail),
+        TEST(a_process_may_become_deaf),
+        TEST(a_console_is_written_to_later),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

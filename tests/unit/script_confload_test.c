@@ -452,6 +452,23 @@ static void test_stable(void **state)
     conf_free(first);
 }
 
+/* A text in place of the file, which need not be there; the policies that may be named stand beside it. */
+static void test_text(void **state)
+{
+    (void)state;
+    char *policies[] = {"patient", NULL};
+    struct confload_input in = {.home = home, .env = "dev", .policies = policies};
+    in.text = "{\"dev\":{\"svrs\":{\"a\":{\"cmd\":\"/x\",\"policy\":\"patient\"}}}}";
+    struct conf *conf = confload(vm_state(vm), &in, NULL, &err);
+    assert_non_null(conf);
+    assert_string_equal(conf->svrs[0].policy, "patient");
+    conf_free(conf);
+    in.text = "{\"dev\":{\"svrs\":{\"a\":{\"cmd\":\"/x\",\"policy\":\"patent\"}}}}";
+    assert_null(confload(vm_state(vm), &in, NULL, &err));
+    assert_string_equal(err.text, "conf.json:1:33: dev.svrs.a.policy: no script defines a policy \"patent\"; did you "
+                                  "mean \"patient\"?");
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -461,7 +478,7 @@ int main(void)
         TEST(test_syntax),     TEST(test_nul_bytes),    TEST(test_bom_and_crlf),  TEST(test_comments),
         TEST(test_duplicates), TEST(test_envs),         TEST(test_env_name),      TEST(test_nesting),
         TEST(test_places),     TEST(test_unknown_keys), TEST(test_many_services), TEST(test_out_of_memory),
-        TEST(test_capped),     TEST(test_stable),
+        TEST(test_capped),     TEST(test_stable),       TEST(test_text),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
