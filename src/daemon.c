@@ -7,6 +7,7 @@
 #include "http.h"
 #include "lock.h"
 #include "memory.h"
+#include "metrics.h"
 #include "monitor.h"
 #include "outside_uv.h"
 #include "scripted.h"
@@ -25,6 +26,7 @@
 struct app {
     uv_loop_t loop;
     uv_prepare_t flush;
+    struct metrics_lag lag;
     uv_signal_t term, intr;
     const struct confload_input *in;
     struct scripts *scripts; /* NULL: there are none */
@@ -207,7 +209,9 @@ static bool assemble(struct app *app, struct conf *conf, struct err *err)
                                 .swap = swap,
                                 .relisten = relisten,
                                 .applied = apply,
-                                .arg = app};
+                                .arg = app,
+                                .loop = &app->loop,
+                                .lag = &app->lag};
     app->collector = collector_new(&app->loop);
     app->manager = sdnotify_new(&app->loop);
     read_token(app, conf);
@@ -256,6 +260,7 @@ int daemon_run(struct loaded *world, const struct confload_input *in)
         conf_free(conf);
         return EXIT_COMMAND;
     }
+    metrics_lag_start(&app.lag, &app.loop);
     bool ok = assemble(&app, conf, &err);
     if (ok) {
         apply(&app, app.mon->conf);

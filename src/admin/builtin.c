@@ -3,6 +3,7 @@
 #include "clog.h"
 #include "events.h"
 #include "load.h"
+#include "metrics.h"
 #include "reconf.h"
 #include "status.h"
 #include "story.h"
@@ -409,6 +410,11 @@ const struct command builtin_commands[] = {
                   {"since", "all after the one of that number", NULL}, {"follow", "1: go on with what happens", NULL}),
      .run = events_run},
     {.name = "why", .help = "why services are in the state they are in", .services = COMMAND_SERVICES, .run = run_why},
+    {.name = "metrics",
+     .help = "figures about the monitor and its services, as Prometheus reads them",
+     .services = COMMAND_NO_SERVICE,
+     .open = true,
+     .run = metrics_run},
     {.name = "reload",
      .help = "read conf.json and the scripts again and apply what has changed",
      .services = COMMAND_NO_SERVICE,

@@ -51,9 +51,17 @@ static bool local_address(const struct call *c, struct sockaddr_storage *out)
 
 /* ---- answers */
 
-static void add_common_headers(struct MHD_Response *response, const char *content_type)
+static void add_common_headers(struct MHD_Response *response, enum request_format format, bool stream)
 {
-    MHD_add_response_header(response, "Content-Type", content_type);
+    static const char *const types[FORMATS] = {[FORMAT_TEXT] = "text/plain; charset=utf-8",
+                                               [FORMAT_TABLE] = "text/plain; charset=utf-8",
+                                               [FORMAT_JSON] = "application/json",
+                                               [FORMAT_SSE] = "text/event-stream",
+                                               [FORMAT_METRICS] = "text/plain; version=0.0.4; charset=utf-8"};
+    bool lines = stream && format == FORMAT_JSON;
+    bool error = !stream && format == FORMAT_SSE;
+    MHD_add_response_header(response, "Content-Type",
+                            lines ? "application/x-ndjson" : types[error ? FORMAT_TEXT : format]);
     MHD_add_response_header(response, "Cache-Control", "no-store");
     MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
 }
@@ -67,7 +75,7 @@ static const char *text_of_code(int exit_code, char out[16])
 static void add_headers(struct MHD_Response *response, enum request_format format, int exit_code)
 {
     char code[16];
-    add_common_headers(response, format == FORMAT_JSON ? "application/json" : "text/plain; charset=utf-8");
+    add_common_headers(response, format, false);
     MHD_add_response_header(response, EXIT_HEADER, text_of_code(exit_code, code));
 }
 
@@ -157,11 +165,7 @@ static enum MHD_Result queue_stream(struct call *c)
     c->stream = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, STREAM_BLOCK, read_stream, c, NULL);
     if (!c->stream)
         return MHD_NO;
-    static const char *const types[] = {[FORMAT_TEXT] = "text/plain; charset=utf-8",
-                                        [FORMAT_TABLE] = "text/plain; charset=utf-8",
-                                        [FORMAT_JSON] = "application/x-ndjson",
-                                        [FORMAT_SSE] = "text/event-stream"};
-    add_common_headers(c->stream, types[r->format]);
+    add_common_headers(c->stream, r->format, true);
     MHD_add_response_header(c->stream, "Trailer", EXIT_HEADER);
     return queue(c, MHD_HTTP_OK, c->stream);
 }
@@ -354,6 +358,7 @@ static const struct path {
 } paths[] = {
     {"/", NULL, FORMAT_TEXT},
     {"/events", "events", FORMAT_SSE},
+    {"/metrics", "metrics", FORMAT_METRICS},
 };
 
 static const struct path *find_path(const char *url)

@@ -12,6 +12,9 @@ struct request;
 struct scripts;
 struct admin;
 struct events;
+struct facts;
+struct metrics_lag;
+struct metrics_source;
 
 /* What a command does with the services it is given. */
 enum command_services {
@@ -72,11 +75,15 @@ struct admin {
     /* A reload has been applied: what the core does not know of follows `conf` too. */
     void (*applied)(void *arg, const struct conf *conf);
     void *arg;
-    struct command_table *extra; /* set by command_set_extra */
-    struct scripts *scripts;     /* set by scripted_set; NULL: there are none */
-    char token[TOKEN_SIZE];      /* "": there is none, nobody can show it */
-    uint64_t requests;           /* how many were made */
-    struct events *events;       /* who follows them; kept by events.c, NULL while nobody does */
+    struct command_table *extra;    /* set by command_set_extra */
+    struct scripts *scripts;        /* set by scripted_set; NULL: there are none */
+    char token[TOKEN_SIZE];         /* "": there is none, nobody can show it */
+    uint64_t requests;              /* how many were made */
+    struct uv_loop_s *loop;         /* for what is done by threads; NULL: nothing is */
+    struct metrics_lag *lag;        /* NULL: it is not measured */
+    struct metrics_source *sources; /* of further metrics; metrics_add_source */
+    struct facts *facts;            /* kept by facts.c */
+    struct events *events;          /* who follows them; kept by events.c, NULL while nobody does */
 };
 
 /* The command of that name, or NULL; *table (may be NULL) is set to where it is from, NULL: builtin.

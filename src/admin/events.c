@@ -36,7 +36,7 @@ struct events {
     struct event_listener listener;
     struct follower *followers;
     struct timer alive;
-    struct buf frames[FORMAT_SSE + 1]; /* of the event being told, made when first asked for */
+    struct buf frames[FORMATS]; /* of the event being told, made when first asked for */
 };
 
 /* ---- frames */
@@ -139,7 +139,7 @@ static void events_free(struct events *es)
 static bool step_soon(struct follower *f)
 {
     struct world *w = f->request->admin->mon->world;
-    return !timers_set(&w->timers, &f->step, w->ops->mono_ms(w));
+    return !timers_set(&w->timers, &f->step, w->ops->mono_ms(w) + 1); /* not in this turn of the loop */
 }
 
 static void follower_free(struct follower *f)

@@ -3,6 +3,7 @@
 #include "access.h"
 #include "call.h"
 #include "clog.h"
+#include "facts.h"
 #include "host.h"
 #include "mhd.h"
 
@@ -405,6 +406,7 @@ void http_free(struct http *h)
     while (h->listeners)
         listener_stop(h, h->listeners);
     call_shared_fini(&h->calls);
+    facts_free(h->admin);
     h->prepare.data = h->sweep.data = h;
     uv_close((uv_handle_t *)&h->prepare, on_handle_closed);
     uv_close((uv_handle_t *)&h->sweep, on_handle_closed);

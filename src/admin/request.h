@@ -10,7 +10,9 @@ enum request_format {
     FORMAT_TEXT,
     FORMAT_TABLE,
     FORMAT_JSON,
-    FORMAT_SSE, /* of the path /events alone: Server-Sent Events */
+    FORMAT_SSE,     /* of the path /events alone: Server-Sent Events */
+    FORMAT_METRICS, /* of the path /metrics alone: text as Prometheus reads it */
+    FORMATS,
 };
 
 /* What became of one service of a request. */

@@ -117,6 +117,7 @@ static void on_probe(struct timer *t)
     struct monitor *m = CONTAINER_OF(t, struct monitor, probe);
     for (size_t i = 0; i < m->nsvcs; i++)
         service_probe(m->svcs[i]);
+    m->probes += m->nsvcs;
     for (struct service *s = m->removed, *next; s; s = next) {
         next = s->next_queued;
         service_probe(s);

@@ -45,6 +45,7 @@ struct monitor {
     bool surveying, survey_again, audit_due;
     bool surveyed;      /* services have been looked for once */
     int look_error;     /* why there is no look at the process table just now (-errno), as it was logged; 0: there is */
+    uint64_t probes;    /* how many processes were probed */
     uint64_t scans;     /* how many looks at the process table were begun */
     uint64_t start_seq; /* the event of the monitor's own start: what autostarts come from */
 };

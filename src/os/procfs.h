@@ -26,6 +26,9 @@ int64_t procfs_start_ms(uint64_t start_ticks);
 /* Does the process run a handler of its own for this signal? false as well when it can't be told. */
 bool procfs_catches(pid_t pid, int sig);
 
+/* How many descriptors the process has open, or -1 when that is not to be seen. */
+int procfs_count_fds(pid_t pid);
+
 /* Is that errno one that goes by (no descriptors, no memory)? All others tell how things are: there is no /proc, it may
  * not be looked at, a process is gone. */
 bool procfs_is_passing(int error);
