@@ -1,6 +1,8 @@
 #include "metrics.h"
 
 #include "facts.h"
+#include "scripts.h"
+#include "vm.h"
 
 #include <dirent.h>
 #include <stdio.h>
@@ -241,6 +243,16 @@ static void add_lag(struct buf *b, const struct metrics_lag *lag)
                   (int64_t)(lag->busy_ns / 1000000));
 }
 
+static void add_scripts(struct buf *b, const struct scripts *s)
+{
+    add_one(b, "fota_monitor_script_errors_total", METRICS_COUNTER, "Errors raised by scripts.", (int64_t)s->errors);
+    add_one_milli(b, "fota_monitor_script_seconds_total", METRICS_COUNTER, "How long scripts have run.",
+                  vm_spent_us(s->vm) / 1000);
+    add_one(b, "fota_monitor_script_memory_bytes", METRICS_GAUGE, "Memory in use by scripts.",
+            (int64_t)vm_memory(s->vm));
+    add_one(b, "fota_monitor_script_tasks", METRICS_GAUGE, "Tasks of scripts under way.", (int64_t)s->ntasks);
+}
+
 /* ---- one scrape */
 
 struct scrape {
@@ -261,6 +273,8 @@ static void on_facts(struct facts_wait *w, const struct fact *facts)
     add_monitor(&r->body, a);
     if (a->lag)
         add_lag(&r->body, a->lag);
+    if (a->scripts)
+        add_scripts(&r->body, a->scripts);
     add_process(&r->body, a->mon);
     for (struct metrics_source *s = a->sources; s; s = s->next)
         s->add(s, &r->body);

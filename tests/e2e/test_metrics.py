@@ -9,7 +9,7 @@ from harness import fds, stat, wait_until
 NAME = r"[a-z_][a-z0-9_]*"
 LABEL = re.compile(r'([a-z_]+)="((?:[^"\\\n]|\\[\\"n])*)"')
 SAMPLE = re.compile(rf"({NAME})(?:\{{(.*)\}})? (-?\d+(?:\.\d+)?)")
-UNITS = ("_seconds", "_bytes", "_fds", "_code", "_info", "_total", "_up", "_wanted", "_failures", "_services")
+UNITS = ("_seconds", "_bytes", "_fds", "_code", "_info", "_total", "_up", "_wanted", "_failures", "_services", "_tasks")
 
 
 def parse(text):
@@ -138,3 +138,16 @@ def test_many_scrapes_while_the_configuration_changes(running):
                 assert names in ({"alpha", ODD, "spare"}, set(some), {"alpha"})
     # Each is itself, whoever stood at its place before.
     wait_until(lambda: scrape(running).get(("fota_monitor_service_open_fds", "s050")) == 3, what="s050")
+
+
+def test_scripts(running):
+    (running.home / "lua").mkdir()
+    (running.home / "lua" / "a.lua").write_text("fm.on('exit', function() for i = 1, 1e5 do end error('no') end)",
+                                                encoding="utf-8")
+    assert running.get("reload").status == 200
+    before = scrape(running)
+    assert before["fota_monitor_script_errors_total",] == 0 and before["fota_monitor_script_memory_bytes",] > 10_000
+    running.get("restart", "alpha")
+    after = wait_until(lambda: (s := scrape(running))["fota_monitor_script_errors_total",] and s, what="an error")
+    assert after["fota_monitor_script_errors_total",] == 1
+    assert after["fota_monitor_script_seconds_total",] > before["fota_monitor_script_seconds_total",]

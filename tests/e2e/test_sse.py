@@ -227,14 +227,14 @@ def test_one_that_does_not_read_is_cut_off(monitor):
     with socket.socket() as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         sock.settimeout(30)
+        before = set(fds(monitor.pid).values())
         sock.connect((host, int(port)))
         sock.sendall(b"GET /events HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
-        mine = [text for text in fds(monitor.pid).values() if text.startswith("socket:")]
+        mine = wait_until(lambda: set(fds(monitor.pid).values()) - before, what="it is connected")
 
         def is_cut():
             assert monitor.get("start", "all").text == "SUCCESS\n"
-            now = fds(monitor.pid).values()
-            return sum(text in now for text in mine) < len(mine)
+            return not mine & set(fds(monitor.pid).values())
         wait_until(is_cut, timeout=80 if is_sanitized() else 40, what="it is cut off")
         answer = b""
         try:
