@@ -219,12 +219,13 @@ static void free_removed(struct timer *t)
     struct monitor *m = CONTAINER_OF(t, struct monitor, reap);
     for (struct service **p = &m->removed; *p;) {
         struct service *s = *p;
-        if (s->proc.pid) {
+        if (service_is_leaving(s)) {
             p = &s->next_queued;
             continue;
         }
         *p = s->next_queued;
         s->next_queued = NULL;
+        m->indexed = false;
         struct service *heir = monitor_find(m, s->conf->name);
         if (heir && heir->blocked && !s->blocked) {
             heir->blocked = false;
@@ -253,31 +254,55 @@ void monitor_reap_removed(struct monitor *m)
     world_timer_set(m->world, &m->reap, 0);
 }
 
-static void free_looks(struct monitor *m, size_t n)
+static void free_looks(struct monitor *m)
 {
-    for (size_t i = 0; m->looks && i < n; i++)
+    for (size_t i = 0; i < m->nlooks; i++)
         match_look_fini(&m->looks[i]);
     free(m->looks);
+    free(m->looked);
     m->looks = NULL;
+    m->looked = NULL;
+    m->nlooks = 0;
+    m->indexed = false;
+}
+
+static int by_name(const void *a, const void *b)
+{
+    const struct service *const *x = a, *const *y = b;
+    return strcmp((*x)->conf->name, (*y)->conf->name);
+}
+
+/* No name comes twice: where one was removed and added again, the new one is blocked until the old one has left. */
+static void choose_looked(struct monitor *m)
+{
+    for (size_t i = 0; i < m->nsvcs; i++)
+        if (!m->svcs[i]->blocked)
+            m->looked[m->nlooks++] = m->svcs[i];
+    for (struct service *s = m->removed; s; s = s->next_queued)
+        if (service_is_leaving(s))
+            m->looked[m->nlooks++] = s;
+    qsort(m->looked, m->nlooks, sizeof *m->looked, by_name);
 }
 
 int monitor_index(struct monitor *m)
 {
-    struct match_look *looks = calloc(m->nsvcs + 1, sizeof *looks);
-    int r = timers_reserve(&m->world->timers, m->nsvcs + OWN_TIMERS + m->world->timers.count);
-    free_looks(m, m->nlooks); /* their names belong to a configuration that may be gone */
-    m->nlooks = 0;
-    if (!looks || r) {
-        free(looks);
+    free_looks(m); /* their names belong to a configuration that may be gone */
+    size_t count = m->nsvcs + 1;
+    for (const struct service *s = m->removed; s; s = s->next_queued)
+        count++;
+    int r = timers_reserve(&m->world->timers, count + OWN_TIMERS + m->world->timers.count);
+    m->looks = calloc(count, sizeof *m->looks);
+    m->looked = calloc(count, sizeof(struct service *));
+    if (r || !m->looks || !m->looked) {
+        free_looks(m);
         return -ENOMEM;
     }
-    for (size_t i = 0; i < m->nsvcs; i++) {
-        const struct service *s = m->svcs[i];
-        if (s)
-            match_look_init(&looks[i], m->conf, s->conf, s->ids ? s->ids->uid : geteuid());
+    choose_looked(m);
+    for (size_t i = 0; i < m->nlooks; i++) {
+        const struct service *s = m->looked[i];
+        match_look_init(&m->looks[i], m->conf, s->conf, s->ids ? s->ids->uid : geteuid());
     }
-    m->looks = looks;
-    m->nlooks = m->nsvcs;
+    m->indexed = true;
     return 0;
 }
 
@@ -364,7 +389,7 @@ void monitor_free(struct monitor *m)
     }
     for (size_t i = 0; i < ARRAY_LEN(own); i++)
         world_timer_clear(m->world, own[i]);
-    free_looks(m, m->nlooks);
+    free_looks(m);
     free(m->svcs);
     event_journal_close(&m->journal);
     event_ring_fini(&m->events);

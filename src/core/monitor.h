@@ -29,10 +29,13 @@ struct monitor {
     struct world *world;
     struct conf *conf; /* owned */
     char *marker_prefix;
-    struct service **svcs;    /* sorted by name, as conf->svrs */
-    struct match_look *looks; /* in the same order */
-    size_t nsvcs, nlooks;
-    struct service *removed; /* services no more configured that are still stopping (linked by next_queued) */
+    struct service **svcs; /* sorted by name, as conf->svrs */
+    size_t nsvcs;
+    struct service *removed;  /* services no more configured that are still to be stopped (linked by next_queued) */
+    struct service **looked;  /* those that are looked for: not the blocked ones, but the removed; sorted by name */
+    struct match_look *looks; /* how each of them looks, in the same order */
+    size_t nlooks;
+    bool indexed; /* the two are as they should be */
     struct event_journal journal;
     struct event_ring events; /* the monitor's own */
     struct monitor_hooks hooks;
@@ -55,7 +58,8 @@ struct monitor {
  * failure. */
 struct monitor *monitor_new(struct world *world, struct conf *conf, struct err *err);
 
-/* (Re)builds what follows from the configuration: looks, timer room. 0 or -ENOMEM. */
+/* (Re)builds what follows from the set of services: looks, timer room. 0, or -ENOMEM: then
+ * it is tried again before the next look. */
 int monitor_index(struct monitor *m);
 
 /* Looks for services that run already, takes them over, starts the others. */
@@ -81,7 +85,8 @@ const struct event *monitor_event(const struct monitor *m, const struct service 
 /* For service.c: a start is wanted. Calls service_launch now or in a later slice. */
 void monitor_queue_start(struct monitor *m, struct service *s);
 void monitor_unqueue(struct monitor *m, struct service *s);
-/* For service.c: look for the service in the process table, then service_adopt or service_launch. */
+/* For service.c: look for the service in the process table; then follows service_adopt, service_launch or
+ * service_gone. */
 void monitor_seek(struct monitor *m, struct service *s);
 /* Looks at the process table soon, for all services that are `fresh` or `seeking`. Where that fails for a reason that
  * goes by (no descriptors, no memory) it is tried again, and they wait on; where there is no such table they go ahead.

@@ -235,9 +235,13 @@ static void remove_service(struct monitor *m, struct service *s, struct conf_ser
     s->conf = s->own_conf = own;
     monitor_note(m, s, EVENT_CONFIG, cause, "removed from the configuration");
     monitor_unqueue(m, s);
+    if (s->blocked)
+        s->fresh = false;
     s->next_queued = m->removed;
     m->removed = s;
     service_stop(s, cause);
+    if (s->blocked && s->state == STATE_STOPPING) /* there was an older one to be stopped first: nothing of this one */
+        service_gone(s);
     monitor_reap_removed(m);
 }
 
@@ -270,7 +274,6 @@ bool reconf_apply(struct monitor *m, struct conf *next, struct reconf *plan, uin
         launch_ids_free(m->svcs[i]->ids);
         m->svcs[i]->ids = n.ids[i];
     }
-    monitor_index(m);
     for (size_t i = 0; i < plan->nitems; i++) {
         struct service *s = monitor_find(m, plan->items[i].name);
         if (s && plan->items[i].kind != RECONF_REMOVED)
@@ -281,10 +284,11 @@ bool reconf_apply(struct monitor *m, struct conf *next, struct reconf *plan, uin
     }
     /* One that comes back while the old one is still stopping begins when that is gone. */
     for (const struct service *leaving = m->removed; leaving; leaving = leaving->next_queued) {
-        struct service *s = leaving->proc.pid ? monitor_find(m, leaving->conf->name) : NULL;
+        struct service *s = service_is_leaving(leaving) ? monitor_find(m, leaving->conf->name) : NULL;
         if (s && !s->proc.pid)
             s->blocked = true;
     }
+    monitor_index(m);
     m->generation++;
     monitor_survey(m); /* the added ones are fresh: taken over if they run, else started */
     free(gone);

@@ -41,6 +41,11 @@ unsigned service_failures(const struct service *s)
     return s->state == STATE_UP && service_uptime_ms(s) >= POLICY_STABLE_MS ? 0 : s->failures;
 }
 
+bool service_is_leaving(const struct service *s)
+{
+    return s->state != STATE_DOWN || s->held;
+}
+
 int64_t service_next_try_ms(const struct service *s)
 {
     return s->state == STATE_WAITING ? MAX(s->since_ms + s->delay_ms - now_ms(s), 0) : 0;
@@ -143,7 +148,7 @@ static void act_term(struct service *s, uint64_t cause)
 {
     (void)cause;
     monitor_unqueue(s->mon, s);
-    if (s->seeking) /* what the look under way finds is stopped (service_adopt), if anything (service_launch) */
+    if (s->seeking) /* what the look under way finds is stopped (service_adopt), if anything (service_gone) */
         return;
     s->graceful = false;
     if (!s->proc.pid) { /* the start had not happened yet */
@@ -152,8 +157,11 @@ static void act_term(struct service *s, uint64_t cause)
     }
     struct world *w = world_of(s);
     enum proc_scope scope = s->conf->stop.scope == CONF_SCOPE_GROUP ? PROC_GROUP : PROC_ONE;
+    int64_t now = now_ms(s);
     int r = w->ops->signal(w, &s->proc, s->conf->stop.signal, scope);
-    if (r)
+    if (!r)
+        s->group.seen_ms = now;
+    else
         clog_error("service[%s]: %s to pid %d: %s", s->conf->name, conf_signal_name(s->conf->stop.signal), s->proc.pid,
                    strerror(-r));
     w->ops->signal(w, &s->proc, SIGCONT, scope); /* a stopped process could not act on it */
@@ -312,12 +320,20 @@ static void on_ended(struct world_watch *watch)
     /* No child of ours, or some of it left the group: killing the group was not all. Died young: it may have met a
      * rest of itself. */
     s->unsure = s->unsure || s->escapes || !s->proc.child || graceful || (!requested && s->state == STATE_STARTING);
+    bool sweep = s->state == STATE_STOPPING && s->want == WANT_DOWN && !keep_group && s->group.pgrp;
     w->ops->release(w, &s->proc);
     s->watched = s->adopted = false;
     s->mon->generation++;
     uint64_t seq = emit_exit(s);
     if (!requested)
         tell_failed(s);
+    if (sweep) {
+        world_timer_clear(w, &s->timer);
+        s->sweeping = true;
+        s->spawn_cause = seq;
+        monitor_seek(s->mon, s);
+        return;
+    }
     if (!graceful) {
         step(s, EV_END, seq);
         return;
@@ -349,6 +365,7 @@ static void started(struct service *s)
     s->since_ms = s->start_ms;
     s->adopted = false;
     s->unsure = s->escapes = false;
+    s->group = (struct service_group){0};
     s->watched = w->ops->watch(w, &s->proc, &s->watch) == 0;
     monitor_started(s->mon);
     s->mon->generation++;
@@ -362,11 +379,8 @@ void service_launch(struct service *s)
     struct world *w = world_of(s);
     struct launch l;
     struct err err = {0};
-    s->seeking = s->graceful = s->renew = false;
-    if (s->state == STATE_STOPPING) { /* told to stop while it was looked for, and nothing was found */
-        step(s, EV_END, s->state_seq);
-        return;
-    }
+    s->seeking = s->graceful = false;
+    s->renew = RENEW_NOT;
     if (!launch_prepare(s->mon->conf, s->conf, s->ids, &l, &err)) {
         spawn_failed(s, err.text);
         return;
@@ -384,6 +398,35 @@ void service_launch(struct service *s)
     started(s);
 }
 
+void service_gone(struct service *s)
+{
+    uint64_t cause = s->sweeping ? s->spawn_cause : s->state_seq;
+    s->seeking = s->sweeping = s->graceful = false;
+    s->renew = RENEW_NOT;
+    step(s, EV_END, cause);
+}
+
+static bool takes_graceful(const struct service *s, struct err *err)
+{
+    struct world *w = world_of(s);
+    int sig = s->conf->graceful.signal;
+    return w->ops->catches(w, &s->proc, sig) ||
+           err_set(err, "it does not handle %s, so it can't restart gracefully; use restart", conf_signal_name(sig));
+}
+
+/* Found running, after it was told to restart gracefully. */
+static void adopt_gracefully(struct service *s, uint64_t cause)
+{
+    struct err err = {0};
+    s->want = WANT_UP;
+    s->graceful = takes_graceful(s, &err); /* it does not count as up before that is done */
+    if (!s->graceful)
+        tell_waits(s, GOAL_UP, err.text);
+    step(s, EV_ADOPT, cause);
+    if (s->graceful)
+        step(s, EV_GRESTART, cause);
+}
+
 int service_adopt(struct service *s, const struct procfs_entry *e, uint64_t cause)
 {
     struct world *w = world_of(s);
@@ -395,17 +438,22 @@ int service_adopt(struct service *s, const struct procfs_entry *e, uint64_t caus
     s->unsure = false;
     s->start_ms = procfs_start_ms(e->stat.start_ticks);
     s->log_start = 0;
+    s->group = (struct service_group){0};
+    if (!s->proc.child && (s->proc.leader || e->marker)) /* what leads none may be in somebody else's */
+        s->group = (struct service_group){e->stat.pgrp, e->stat.session, now_ms(s)};
     s->watched = w->ops->watch(w, &s->proc, &s->watch) == 0;
     struct event ev = {.kind = EVENT_ADOPT, .cause = cause, .pid = s->proc.pid};
     event_text(&ev,
                e->marker ? "it was running already, started by a monitor" : "it was running already, started by hand");
     clog_info("service[%s] pid %d was running already: adopted", s->conf->name, s->proc.pid);
     uint64_t seq = monitor_emit(s->mon, s, &ev);
-    bool renew = s->renew;
-    s->renew = false;
+    enum service_renew renew = s->renew;
+    s->renew = RENEW_NOT;
     if (s->state == STATE_STOPPING) {
         act_term(s, seq);
-    } else if (renew) {
+    } else if (renew == RENEW_GRACEFUL) {
+        adopt_gracefully(s, seq);
+    } else if (renew == RENEW_RESTART) {
         step(s, EV_RESTART, seq);
     } else {
         s->want = WANT_UP;
@@ -436,8 +484,11 @@ void service_probe(struct service *s)
     if (!s->proc.pid)
         return;
     complain_over(s);
+    int64_t now = s->group.pgrp ? now_ms(s) : 0;
     if (w->ops->signal(w, &s->proc, 0, PROC_ONE) == -ESRCH || !s->watched)
         on_ended(&s->watch);
+    else if (s->group.pgrp)
+        s->group.seen_ms = now;
 }
 
 /* ---- commands */
@@ -474,19 +525,21 @@ void service_stop(struct service *s, uint64_t cause)
 void service_restart(struct service *s, uint64_t cause)
 {
     want(s, WANT_UP);
-    s->renew = s->renew || (s->fresh && s->state == STATE_DOWN);
+    if (s->fresh && s->state == STATE_DOWN)
+        s->renew = RENEW_RESTART;
     step(s, EV_RESTART, cause);
 }
 
 bool service_grestart(struct service *s, uint64_t cause, struct err *err)
 {
-    struct world *w = world_of(s);
-    int sig = s->conf->graceful.signal;
-    if (s->state == STATE_UP && !w->ops->catches(w, &s->proc, sig))
-        return err_set(err, "it does not handle %s, so it can't restart gracefully; use restart",
-                       conf_signal_name(sig));
+    if (s->state == STATE_UP && !takes_graceful(s, err))
+        return false;
     want(s, WANT_UP);
-    step(s, EV_GRESTART, cause);
+    bool sought = s->state == STATE_STARTING && s->seeking;
+    if (sought || (s->fresh && s->state == STATE_DOWN))
+        s->renew = MAX(s->renew, RENEW_GRACEFUL);
+    if (!sought)
+        step(s, EV_GRESTART, cause);
     return true;
 }
 

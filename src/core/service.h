@@ -17,6 +17,17 @@ struct monitor;
 /* A started process is up when it is alive after this long. */
 #define SERVICE_PROBE_MS 300
 
+/* The process group of an adopted process: one it leads, or that of the process we started and whose heir it is. The
+ * number may be somebody else's once the process is gone. So of what is found in it then only that counts as left
+ * behind which carries the service's marker, or is of the same session and older than the moment when the process was
+ * last there. pgrp 0: none. */
+struct service_group {
+    pid_t pgrp, session;
+    int64_t seen_ms;
+};
+
+enum service_renew { RENEW_NOT, RENEW_GRACEFUL, RENEW_RESTART };
+
 struct service;
 
 enum service_goal { GOAL_UP, GOAL_DOWN };
@@ -53,16 +64,18 @@ struct service {
 
     bool watched;                  /* the end will be told; else the probe has to find out */
     bool adopted;                  /* the process was found running */
+    struct service_group group;    /* of its adopted process, or the last such */
     bool graceful;                 /* a graceful restart is under way */
     bool unsure;                   /* something of it may be running that we don't hold: look before the next start */
     bool escapes;                  /* a process of it was seen that has left its group */
-    bool seeking;                  /* a start waits for such a look */
+    bool seeking;                  /* a start (or what comes after `sweeping`) waits for such a look */
+    bool sweeping;                 /* a stop waits until such looks find nothing left of its group */
     uint64_t seek_scan;            /* the first look that began after it was asked for */
     int sweeps;                    /* looks in a row that found something to clean up */
     bool queued;                   /* a start waits for its turn */
     bool fresh;                    /* not yet looked for at all */
     bool blocked;                  /* another one of this name was removed and is not gone yet */
-    bool renew;                    /* told to restart while fresh: if it is found running it is restarted */
+    enum service_renew renew;      /* told to restart before it was looked for: what is found is restarted */
     bool held;                     /* told to stop while fresh: if it is found running it is stopped */
     struct conf_service *own_conf; /* set when it is gone from the configuration: then freed once it is down */
     struct service *next_queued;
@@ -107,7 +120,11 @@ int service_signal(struct service *s, int sig, uint64_t cause);
  * which it can't be held. */
 int service_adopt(struct service *s, const struct procfs_entry *e, uint64_t cause);
 void service_launch(struct service *s); /* the queued start, now; looked for and not found */
+void service_gone(struct service *s);   /* looked for while it is stopping: there is nothing (more) */
 void service_probe(struct service *s);  /* is it still there? */
+
+/* For one that was removed: is there still something of it to be stopped, or to be looked for? */
+bool service_is_leaving(const struct service *s);
 
 /* How long its process has been running, ms; 0 without one. */
 int64_t service_uptime_ms(const struct service *s);

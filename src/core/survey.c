@@ -13,18 +13,29 @@
 /* A rest that even SIGKILL does not end must not hold up the start for ever. */
 #define SWEEPS_MAX 20
 
+/* A service whose adopted process has ended, by the group that led. */
+struct orphan {
+    pid_t pgrp;
+    int index;
+};
+
 struct judgement {
     struct monitor *m;
     const struct procfs_table *table;
-    struct match match;
-    int failed; /* why a process of the service in hand could not be held, though it is there (-errno) */
-    int error;  /* the same for all of them */
+    struct match match;     /* its owners: also by the group */
+    struct orphan *orphans; /* sorted by group */
+    size_t norphans;
+    bool *has_rest; /* by the index of a service: something in the table is its own */
+    int failed;     /* why a process of the service in hand could not be held, though it is there (-errno) */
+    int error;      /* the same for all of them */
 };
 
 /* What a survey found nothing of, or has cleaned up after: its start goes ahead. */
 static void go_ahead(struct monitor *m, struct service *s)
 {
-    if (s->seeking) {
+    if (s->seeking && s->state == STATE_STOPPING) {
+        service_gone(s);
+    } else if (s->seeking) {
         s->seeking = false;
         monitor_queue_start(m, s);
     } else if (s->fresh && s->conf->autostart && !s->held) {
@@ -64,17 +75,19 @@ static bool kill_left(struct judgement *j, struct service *s, const struct procf
     return true;
 }
 
-/* Kills every marked process of the service; true when there was one. */
-static bool clean_up(struct judgement *j, size_t index)
+/* Kills every process that is the service's, or those of its group; true when there was one. */
+static bool clean_up(struct judgement *j, size_t index, pid_t pgrp)
 {
-    struct service *s = j->m->svcs[index];
+    struct service *s = j->m->looked[index];
     const struct procfs_entry *last = NULL;
     size_t killed = 0;
-    for (size_t i = 0; i < j->table->count; i++)
-        if (j->match.owner[i] == (int)index && kill_left(j, s, &j->table->entries[i])) {
-            last = &j->table->entries[i];
-            killed++;
-        }
+    for (size_t i = 0; i < j->table->count; i++) {
+        const struct procfs_entry *e = &j->table->entries[i];
+        if (j->match.owner[i] != (int)index || (pgrp && e->stat.pgrp != pgrp) || !kill_left(j, s, e))
+            continue;
+        last = e;
+        killed++;
+    }
     if (last)
         complain_left(s, killed, last);
     return last != NULL;
@@ -112,13 +125,13 @@ static void report_other_command(struct judgement *j, struct service *s)
               s->conf->name, s->proc.pid);
 }
 
-/* A service that wants a look before it starts. Returns true when the table must be
- * looked at again, because something is still on its way out. */
-static bool settle(struct judgement *j, size_t index, const bool *has_rest)
+/* A service that wants a look before it starts, or after its end. Returns true when the
+ * table must be looked at again, because something is still on its way out. */
+static bool settle(struct judgement *j, size_t index)
 {
-    struct service *s = j->m->svcs[index];
+    struct service *s = j->m->looked[index];
     const struct match_found *f = &j->match.found[index];
-    const struct procfs_entry *best = f->best ? f->best : s->graceful ? f->heir : NULL;
+    const struct procfs_entry *best = s->sweeping ? NULL : f->best ? f->best : s->graceful ? f->heir : NULL;
     /* Its process was seen to end: another marked leader is something it left behind, unless it looks like it. */
     if (best && best == f->best && !f->same && !s->fresh && !s->graceful)
         best = NULL;
@@ -134,8 +147,9 @@ static bool settle(struct judgement *j, size_t index, const bool *has_rest)
     }
     j->failed = r == -ESRCH ? 0 : r;
     /* A service nobody wants keeps its rests: they are only reported. */
-    bool wanted = s->want == WANT_UP || (s->fresh && s->conf->autostart && !s->held);
-    if (!j->failed && wanted && has_rest[index] && s->sweeps < SWEEPS_MAX && clean_up(j, index)) {
+    bool wanted = s->sweeping || s->want == WANT_UP || (s->fresh && s->conf->autostart && !s->held);
+    if (!j->failed && wanted && j->has_rest[index] && s->sweeps < SWEEPS_MAX &&
+        clean_up(j, index, s->sweeping ? s->group.pgrp : 0)) {
         s->sweeps++;
         s->seek_scan = j->m->scans + 1;
         return true;
@@ -150,9 +164,9 @@ static bool settle(struct judgement *j, size_t index, const bool *has_rest)
 }
 
 /* The audit of a service that is not about to be started. */
-static void check(struct judgement *j, size_t index, const bool *has_rest)
+static void check(struct judgement *j, size_t index)
 {
-    struct service *s = j->m->svcs[index];
+    struct service *s = j->m->looked[index];
     const struct match_found *f = &j->match.found[index];
     if (s->proc.pid) {
         if (!procfs_table_find(j->table, s->proc.pid))
@@ -163,7 +177,7 @@ static void check(struct judgement *j, size_t index, const bool *has_rest)
         return;
     }
     report_copies(j, s, f->same ? f->best : NULL, NULL);
-    bool rest = !f->same && has_rest[index];
+    bool rest = !f->same && j->has_rest[index];
     if (rest && !s->reported_rest) {
         monitor_note(j->m, s, EVENT_AUDIT, cause_of(j->m, s), "processes it started are still running, though it is %s",
                      machine_state_name(s->state));
@@ -184,38 +198,92 @@ void survey_skip(struct monitor *m)
     for (size_t i = 0; i < m->nsvcs; i++)
         if (wants_look(m, m->svcs[i]))
             go_ahead(m, m->svcs[i]);
+    for (struct service *s = m->removed, *next; s; s = next) {
+        next = s->next_queued;
+        if (wants_look(m, s))
+            go_ahead(m, s);
+    }
+}
+
+static int by_pgrp(const void *a, const void *b)
+{
+    const struct orphan *x = a, *y = b;
+    return (x->pgrp > y->pgrp) - (x->pgrp < y->pgrp);
+}
+
+static void find_orphans(struct judgement *j)
+{
+    for (size_t i = 0; i < j->m->nlooks; i++) {
+        const struct service *s = j->m->looked[i];
+        if (s->group.pgrp && !s->proc.pid)
+            j->orphans[j->norphans++] = (struct orphan){s->group.pgrp, (int)i};
+    }
+    qsort(j->orphans, j->norphans, sizeof *j->orphans, by_pgrp);
+}
+
+/* The service whose group the process is in, though it carries no marker; -1: none. See struct service_group. */
+static int owner_by_group(const struct judgement *j, const struct procfs_entry *e)
+{
+    struct orphan key = {.pgrp = e->stat.pgrp};
+    const struct orphan *o = j->norphans ? bsearch(&key, j->orphans, j->norphans, sizeof key, by_pgrp) : NULL;
+    if (!o || e->stat.state == 'Z' || e->stat.state == 'X')
+        return -1;
+    const struct service_group *g = &j->m->looked[o->index]->group;
+    /* It started within that tick of the clock. */
+    bool older = procfs_start_ms(e->stat.start_ticks + 1) <= g->seen_ms;
+    return e->stat.session == g->session && older ? o->index : -1;
+}
+
+/* Whose is what? */
+static void find_owners(struct judgement *j)
+{
+    find_orphans(j);
+    for (size_t i = 0; i < j->table->count; i++) {
+        const struct procfs_entry *e = &j->table->entries[i];
+        int *owner = &j->match.owner[i];
+        if (*owner < 0 && e->pid != getpid())
+            *owner = owner_by_group(j, e);
+        if (*owner < 0)
+            continue;
+        struct service *s = j->m->looked[*owner];
+        j->has_rest[*owner] = true;
+        /* A child that left the group is not ended with it: look for it before the next start. */
+        if (s->proc.pid && e->stat.pgrp != s->proc.pid)
+            s->escapes = true;
+    }
+}
+
+static bool prepare(struct judgement *j)
+{
+    struct monitor *m = j->m;
+    if (!m->indexed && monitor_index(m))
+        return false;
+    j->has_rest = calloc(m->nlooks + 1, sizeof *j->has_rest);
+    j->orphans = calloc(m->nlooks + 1, sizeof *j->orphans);
+    return j->has_rest && j->orphans &&
+           match_run(j->table, m->looks, m->nlooks, m->marker_prefix, getpid(), m->world->ops->script_fits,
+                     &j->match) == 0;
 }
 
 int survey_judge(struct monitor *m, const struct procfs_table *table, bool audit)
 {
     struct judgement j = {.m = m, .table = table};
-    bool *has_rest = calloc(m->nsvcs + 1, sizeof *has_rest);
-    if (m->nlooks != m->nsvcs)
-        monitor_index(m); /* there was no memory for it when the set changed */
-    if (!has_rest || m->nlooks != m->nsvcs ||
-        match_run(table, m->looks, m->nsvcs, m->marker_prefix, getpid(), m->world->ops->script_fits, &j.match)) {
-        free(has_rest);
-        return -ENOMEM;
-    }
-    for (size_t i = 0; i < table->count; i++) {
-        int owner = j.match.owner[i];
-        if (owner < 0)
-            continue;
-        has_rest[owner] = true;
-        /* A child that left the group is not ended with it: look for it before the next start. */
-        if (m->svcs[owner]->proc.pid && table->entries[i].stat.pgrp != m->svcs[owner]->proc.pid)
-            m->svcs[owner]->escapes = true;
-    }
     bool again = false;
-    for (size_t i = 0; i < m->nsvcs; i++) {
-        if (wants_look(m, m->svcs[i]))
-            again = settle(&j, i, has_rest) || again;
-        else if (audit && !m->svcs[i]->blocked)
-            check(&j, i, has_rest);
+    if (prepare(&j)) {
+        find_owners(&j);
+        for (size_t i = 0; i < m->nlooks; i++) {
+            if (wants_look(m, m->looked[i]))
+                again = settle(&j, i) || again;
+            else if (audit)
+                check(&j, i);
+        }
+        m->surveyed = true;
+        match_fini(&j.match);
+    } else {
+        j.error = -ENOMEM;
     }
-    m->surveyed = true;
-    match_fini(&j.match);
-    free(has_rest);
+    free(j.has_rest);
+    free(j.orphans);
     if (again && !j.error)
         monitor_survey(m);
     return j.error;

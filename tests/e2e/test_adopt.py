@@ -370,7 +370,23 @@ def test_stubborn_children_of_an_adopted_service_go_with_it(monitor):
     monitor.restart(Monitor.kill)
     monitor.wait_state("demo")
     assert monitor.get("stop", "demo").text == "SUCCESS\n"
-    wait_gone(pid, child)
+    assert not is_alive(pid) and not is_alive(child)
+    assert monitor.processes() == []
+
+
+def test_the_group_of_one_started_by_hand_goes_with_it(monitor):
+    """A job of an interactive shell: a group of its own, in the session of others."""
+    path = monitor.script("demo/demo", "sh -c 'trap \"\" TERM; exec sleep 1000' & while :; do sleep 2000; done")
+    monitor.conf(svrs={"demo": "demo/demo"})
+    shell = monitor.spawn(["bash", "-c", f"sleep 3000 & set -m; {path} & wait"])
+    pid = wait_until(lambda: [p for p in children(shell.pid) if str(path) in cmdline_of(p)])[0]
+    other = wait_until(lambda: [p for p in children(shell.pid) if cmdline_of(p) == ["sleep", "3000"]])[0]
+    child = wait_until(lambda: [p for p in children(pid) if cmdline_of(p) == ["sleep", "1000"]])[0]
+    monitor.start()
+    assert monitor.wait_state("demo")["pid"] == pid == stat(child).pgrp != stat(child).session
+    assert monitor.get("stop", "demo").text == "SUCCESS\n"
+    assert not is_alive(pid) and not is_alive(child)
+    assert is_running(other)
 
 
 def test_a_frozen_adopted_service_can_be_stopped(monitor):

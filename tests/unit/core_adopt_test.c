@@ -450,42 +450,6 @@ static void a_monitor_that_goes_during_a_look(void **state)
     assert_int_equal(world_sim_spawns(fx.w), 0);
 }
 
-static void a_restart_before_the_first_look_is_obeyed(void **state)
-{
-    (void)state;
-    pid_t pid = by_hand("/srv/a/a --serve");
-    fixture_begin(fixture_conf("a", "b"));
-    service_restart(get("a"), 1);
-    service_restart(get("b"), 1);
-    run(5000);
-    assert_false(lives(pid));
-    assert_state("a", STATE_UP);
-    assert_int_not_equal(get("a")->proc.pid, pid);
-    assert_state("b", STATE_UP); /* of that one there was nothing to end */
-    assert_int_equal(world_sim_spawns(fx.w), 2);
-    assert_int_equal(get("b")->restarts, 0);
-}
-
-static void a_stop_before_the_first_look_is_obeyed(void **state)
-{
-    (void)state;
-    pid_t pid = by_hand("/srv/b/b --serve");
-    world_sim_set_scan_ms(fx.w, 100);
-    fixture_begin(fixture_conf("a", "b"));
-    struct waiter a, b;
-    service_stop(get("a"), command("stop"));
-    service_stop(get("b"), command("stop"));
-    wait_for("a", GOAL_DOWN, &a);
-    wait_for("b", GOAL_DOWN, &b);
-    run(5000);
-    assert_state("a", STATE_DOWN); /* not started */
-    assert_int_equal(world_sim_spawns(fx.w), 0);
-    assert_true(a.told == 1 && a.met);
-    assert_state("b", STATE_DOWN); /* found running, and stopped */
-    assert_false(lives(pid));
-    assert_true(b.told == 1 && b.met);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -516,8 +480,6 @@ int main(void)
         FIXTURE_TEST(a_reused_pid_gets_no_signal),
         FIXTURE_TEST(an_audit_finds_the_lost),
         FIXTURE_TEST(a_monitor_that_goes_during_a_look),
-        FIXTURE_TEST(a_restart_before_the_first_look_is_obeyed),
-        FIXTURE_TEST(a_stop_before_the_first_look_is_obeyed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -4,6 +4,7 @@
 
 #include "clog.h"
 #include "monitor.h"
+#include "reconf.h"
 #include "world_sim.h"
 
 #include <setjmp.h>
@@ -311,6 +312,19 @@ static inline pid_t marked(const char *service, const char *cmdline, pid_t sessi
 static inline bool lives(pid_t pid)
 {
     return world_sim_find_pid(fx.w, pid);
+}
+
+/* Has the running monitor take over a changed configuration. */
+static inline void apply(struct conf *next)
+{
+    struct reconf plan;
+    struct err err = {0};
+    assert_int_equal(reconf_plan(fx.m, next, &plan), 0);
+    uint64_t cause = command("reload");
+    if (!reconf_apply(fx.m, next, &plan, cause, &err))
+        fail_msg("%s", err.text);
+    reconf_fini(&plan);
+    fx.conf = next;
 }
 
 #endif

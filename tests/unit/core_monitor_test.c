@@ -216,18 +216,6 @@ static void a_policy_is_not_asked_about_what_was_asked_for(void **state)
 
 /* ---- a changed configuration */
 
-static void apply(struct conf *next)
-{
-    struct reconf plan;
-    struct err err = {0};
-    assert_int_equal(reconf_plan(fx.m, next, &plan), 0);
-    uint64_t cause = command("reload");
-    if (!reconf_apply(fx.m, next, &plan, cause, &err))
-        fail_msg("%s", err.text);
-    reconf_fini(&plan);
-    fx.conf = next;
-}
-
 static void added_services_start_and_removed_ones_stop(void **state)
 {
     (void)state;
