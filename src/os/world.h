@@ -22,6 +22,16 @@ struct world_watch {
 /* The result of looking at all processes; `table` is the callee's only during the call. */
 typedef void world_scan_fn(void *arg, const struct procfs_table *table);
 
+/* Something that takes its time. Embedded in what it works on, which must stay until `done`. */
+struct world_work {
+    /* In a thread of its own: touches nothing but its own struct. */
+    void (*run)(struct world_work *k);
+    /* On the loop, always and once. `wanted` false: unwork was called, and maybe it was not even
+     * run; whoever asked may be gone. */
+    void (*done)(struct world_work *k, bool wanted);
+    const void *owner; /* for unwork */
+};
+
 struct world_ops {
     int64_t (*mono_ms)(struct world *w);
     int64_t (*wall_ms)(struct world *w);
@@ -45,6 +55,11 @@ struct world_ops {
     int (*scan)(struct world *w, world_scan_fn *fn, void *arg);
     /* Forgets the scans asked for with this arg: it is about to go, their fn is not called any more. */
     void (*unscan)(struct world *w, const void *arg);
+
+    /* Does the work off the loop. 0 or -errno (then neither is ever called). */
+    int (*work)(struct world *w, struct world_work *k);
+    /* Forgets all work of that owner, which is about to go. */
+    void (*unwork)(struct world *w, const void *owner);
 
     /* See shebang_fits. */
     bool (*script_fits)(const char *script, const char *exe);

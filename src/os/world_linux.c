@@ -27,14 +27,19 @@ struct world_linux {
     uv_prepare_t prepare; /* sets it before the loop waits */
     int epoll_fd;         /* holds every pidfd: one watcher of the loop, and one call a service */
     uv_poll_t ends;
-    int handles;        /* still to be closed */
-    struct scan *scans; /* under way */
+    int handles;      /* still to be closed */
+    struct job *jobs; /* work under way */
+};
+
+struct job {
+    struct job *next;
+    struct world_linux *world; /* NULL: forgotten */
+    uv_work_t req;
+    struct world_work *work;
 };
 
 struct scan {
-    struct scan *next;
-    struct world_linux *world; /* NULL: forgotten */
-    uv_work_t work;
+    struct world_work work;
     struct procfs_table table;
     world_scan_fn *fn;
     void *arg;
@@ -126,22 +131,73 @@ static void release(struct world *w, struct proc *p)
     proc_close(p);
 }
 
-static void scan_work(uv_work_t *work)
+/* ---- work off the loop */
+
+static void run_job(uv_work_t *req)
 {
-    procfs_scan(WORLD_MARKER, &CONTAINER_OF(work, struct scan, work)->table);
+    struct world_work *k = CONTAINER_OF(req, struct job, req)->work;
+    k->run(k);
 }
 
-static void scan_done(uv_work_t *work, int status)
+static void job_done(uv_work_t *req, int status)
 {
-    struct scan *s = CONTAINER_OF(work, struct scan, work);
-    struct world_linux *wl = s->world;
-    if (wl) {
-        struct scan **link = &wl->scans;
-        while (*link != s)
-            link = &(*link)->next;
-        *link = s->next;
+    struct job *j = CONTAINER_OF(req, struct job, req);
+    bool wanted = j->world && status == 0;
+    for (struct job **link = j->world ? &j->world->jobs : NULL; link; link = &(*link)->next)
+        if (*link == j) {
+            *link = j->next;
+            break;
+        }
+    j->work->done(j->work, wanted);
+    free(j);
+}
+
+static int work(struct world *w, struct world_work *k)
+{
+    struct job *j = calloc(1, sizeof *j);
+    if (!j)
+        return -ENOMEM;
+    j->work = k;
+    int r = uv_queue_work(self(w)->loop, &j->req, run_job, job_done);
+    if (r) {
+        free(j);
+        return r;
     }
-    if (wl && status == 0)
+    j->world = self(w);
+    j->next = j->world->jobs;
+    j->world->jobs = j;
+    return 0;
+}
+
+/* What has begun goes on in its thread. `all`: whatever the owner. */
+static void forget_jobs(struct world_linux *wl, const void *owner, bool all)
+{
+    for (struct job **link = &wl->jobs; *link;) {
+        struct job *j = *link;
+        if (!all && j->work->owner != owner) {
+            link = &j->next;
+            continue;
+        }
+        *link = j->next;
+        j->world = NULL;
+        uv_cancel((uv_req_t *)&j->req);
+    }
+}
+
+static void unwork(struct world *w, const void *owner)
+{
+    forget_jobs(self(w), owner, false);
+}
+
+static void run_scan(struct world_work *k)
+{
+    procfs_scan(WORLD_MARKER, &CONTAINER_OF(k, struct scan, work)->table);
+}
+
+static void scan_done(struct world_work *k, bool wanted)
+{
+    struct scan *s = CONTAINER_OF(k, struct scan, work);
+    if (wanted)
         s->fn(s->arg, &s->table);
     procfs_table_fini(&s->table);
     free(s);
@@ -152,37 +208,16 @@ static int scan(struct world *w, world_scan_fn *fn, void *arg)
     struct scan *s = calloc(1, sizeof *s);
     if (!s)
         return -ENOMEM;
-    s->fn = fn;
-    s->arg = arg;
-    int r = uv_queue_work(self(w)->loop, &s->work, scan_work, scan_done);
-    if (r) {
+    *s = (struct scan){.work = {.run = run_scan, .done = scan_done, .owner = arg}, .fn = fn, .arg = arg};
+    int r = work(w, &s->work);
+    if (r)
         free(s);
-        return r;
-    }
-    s->world = self(w);
-    s->next = s->world->scans;
-    s->world->scans = s;
-    return 0;
-}
-
-/* What has begun goes on in its thread and frees itself. `all`: whatever the arg. */
-static void forget_scans(struct world_linux *wl, const void *arg, bool all)
-{
-    for (struct scan **link = &wl->scans; *link;) {
-        struct scan *s = *link;
-        if (!all && s->arg != arg) {
-            link = &s->next;
-            continue;
-        }
-        *link = s->next;
-        s->world = NULL;
-        uv_cancel((uv_req_t *)&s->work);
-    }
+    return r;
 }
 
 static void unscan(struct world *w, const void *arg)
 {
-    forget_scans(self(w), arg, false);
+    unwork(w, arg);
 }
 
 static int64_t log_size(struct world *w, const char *log_path)
@@ -209,6 +244,8 @@ static const struct world_ops ops = {
     .release = release,
     .scan = scan,
     .unscan = unscan,
+    .work = work,
+    .unwork = unwork,
     .script_fits = shebang_fits,
     .log_size = log_size,
     .tail = tail,
@@ -281,7 +318,7 @@ static void on_closed(uv_handle_t *handle)
 void world_linux_free(struct world *w)
 {
     struct world_linux *wl = self(w);
-    forget_scans(wl, NULL, true);
+    forget_jobs(wl, NULL, true);
     uv_handle_t *handles[] = {(uv_handle_t *)&wl->tick, (uv_handle_t *)&wl->prepare, (uv_handle_t *)&wl->ends};
     for (size_t i = 0; i < ARRAY_LEN(handles); i++) {
         handles[i]->data = wl;

@@ -1,6 +1,8 @@
 #include "world_sim.h"
 
 #include "buf.h"
+#include "simbehave.h"
+#include "simconsole.h"
 #include "simproc.h"
 
 #include <errno.h>
@@ -10,21 +12,6 @@
 
 #define TURNS_PER_MS 1000
 #define SIGNALS_MAX 65536
-#define CONSOLE_MAX 16384
-
-/* How the processes of a service behave. */
-struct setting {
-    char *service; /* NULL: of all others */
-    struct world_sim_behaviour b;
-    unsigned used;
-};
-
-/* A log file: only its end is kept. */
-struct console {
-    char *path;
-    struct buf text;
-    int64_t size;
-};
 
 struct scan {
     struct scan *next;
@@ -34,18 +21,23 @@ struct scan {
     void *arg;
 };
 
+struct job {
+    struct job *next;
+    int64_t due_ms;
+    struct world_work *work;
+};
+
 struct world_sim {
     struct world base;
     int64_t now_ms, wall_offset_ms;
     uid_t uid;
     struct simproc_table processes;
     struct scan *scans; /* in due order */
-    int64_t scan_ms;
+    struct job *jobs;   /* in due order */
+    int64_t scan_ms, work_ms;
     int scan_error, table_error, adopt_error;
-    struct setting *settings;
-    size_t nsettings;
-    struct console *consoles;
-    size_t nconsoles;
+    struct simbehave settings;
+    struct simconsoles consoles;
     bool foreign_status;
     struct world_sim_signal *signals;
     size_t nsignals, signals_cap;
@@ -67,37 +59,7 @@ static int64_t wall_ms(struct world *w)
     return self(w)->now_ms + self(w)->wall_offset_ms;
 }
 
-/* Room for one more in an array that grows at each power of two; NULL when memory ran out. */
-static void *grown(void *array, size_t count, size_t item)
-{
-    return count & (count - 1) ? array : realloc(array, (count ? count * 2 : 1) * item);
-}
-
 /* ---- starts */
-
-static struct setting *find_setting(const struct world_sim *ws, const char *service)
-{
-    for (size_t i = 0; i < ws->nsettings; i++) {
-        struct setting *s = &ws->settings[i];
-        if (service && s->service ? !strcmp(service, s->service) : service == s->service)
-            return s;
-    }
-    return NULL;
-}
-
-/* How this start of the service turns out. */
-static struct world_sim_behaviour next_behaviour(struct world_sim *ws, const char *service)
-{
-    const char *const names[] = {service, NULL};
-    for (size_t i = service ? 0 : 1; i < ARRAY_LEN(names); i++) {
-        struct setting *s = find_setting(ws, names[i]);
-        if (s && (!s->b.starts || s->used < s->b.starts)) {
-            s->used++;
-            return s->b;
-        }
-    }
-    return (struct world_sim_behaviour){0};
-}
 
 static const char *find_marker(char *const *envp)
 {
@@ -106,35 +68,6 @@ static const char *find_marker(char *const *envp)
         if (!strncmp(*envp, WORLD_MARKER, n) && (*envp)[n] == '=')
             return *envp + n + 1;
     return NULL;
-}
-
-static struct console *find_console(const struct world_sim *ws, const char *path)
-{
-    for (size_t i = 0; i < ws->nconsoles; i++)
-        if (!strcmp(ws->consoles[i].path, path))
-            return &ws->consoles[i];
-    return NULL;
-}
-
-static int write_console(struct world_sim *ws, const char *path, const char *text)
-{
-    struct console *c = find_console(ws, path);
-    if (!c) {
-        struct console *more = grown(ws->consoles, ws->nconsoles, sizeof *more);
-        if (!more)
-            return -ENOMEM;
-        ws->consoles = more;
-        c = &more[ws->nconsoles];
-        *c = (struct console){.path = strdup(path)};
-        if (!c->path)
-            return -ENOMEM;
-        ws->nconsoles++;
-    }
-    if (c->text.len > CONSOLE_MAX)
-        buf_clear(&c->text);
-    buf_adds(&c->text, text);
-    c->size += (int64_t)strlen(text);
-    return c->text.failed ? -ENOMEM : 0;
 }
 
 /* A start that goes well. */
@@ -177,13 +110,13 @@ static int spawn(struct world *w, struct proc_spec *spec, const char *log_path, 
     struct world_sim *ws = self(w);
     const char *marker = find_marker(spec->envp);
     const char *slash = marker ? strrchr(marker, '/') : NULL;
-    struct world_sim_behaviour b = next_behaviour(ws, slash ? slash + 1 : marker);
+    struct world_sim_behaviour b = simbehave_next(&ws->settings, slash ? slash + 1 : marker);
     *out = (struct proc){.pidfd = -1};
     *fault = (struct proc_fault){0};
     ws->now_ms += MAX(b.spawn_ms, 0);
     int r = -b.spawn_error;
     if (!r && b.console)
-        r = write_console(ws, log_path, b.console);
+        r = simconsole_write(&ws->consoles, log_path, b.console);
     if (!r)
         r = start(ws, spec, marker, &b, out);
     if (r)
@@ -323,34 +256,43 @@ static void unscan(struct world *w, const void *arg)
     }
 }
 
-/* Where the last n lines of text begin. */
-static const char *last_lines(const char *text, size_t len, int lines)
+/* Run at its time on the loop's own thread: here nothing happens at once. */
+static int work(struct world *w, struct world_work *k)
 {
-    size_t i = len && text[len - 1] == '\n' ? len - 1 : len;
-    for (; i > 0; i--)
-        if (text[i - 1] == '\n' && --lines == 0)
-            break;
-    return text + i;
+    struct world_sim *ws = self(w);
+    struct job *j = calloc(1, sizeof *j), **last = &ws->jobs;
+    if (!j)
+        return -ENOMEM;
+    *j = (struct job){.due_ms = ws->now_ms + ws->work_ms, .work = k};
+    while (*last && (*last)->due_ms <= j->due_ms)
+        last = &(*last)->next;
+    j->next = *last;
+    *last = j;
+    return 0;
+}
+
+static void unwork(struct world *w, const void *owner)
+{
+    for (struct job **link = &self(w)->jobs; *link;) {
+        struct job *j = *link;
+        if (j->work->owner != owner) {
+            link = &j->next;
+            continue;
+        }
+        *link = j->next;
+        j->work->done(j->work, false);
+        free(j);
+    }
 }
 
 static int64_t log_size(struct world *w, const char *log_path)
 {
-    const struct console *c = find_console(self(w), log_path);
-    return c ? c->size : 0;
+    return simconsole_size(&self(w)->consoles, log_path);
 }
 
 static char *tail(struct world *w, const char *log_path, int lines, size_t bytes)
 {
-    const struct console *c = find_console(self(w), log_path);
-    if (!c || !c->text.len)
-        return NULL;
-    const char *text = c->text.data;
-    size_t len = c->text.len, cut = len > bytes ? len - bytes : 0;
-    struct buf b = {0};
-    buf_adds(&b, last_lines(text + cut, len - cut, lines));
-    if (text[len - 1] != '\n')
-        buf_addc(&b, '\n');
-    return buf_take(&b);
+    return simconsole_tail(&self(w)->consoles, log_path, lines, bytes);
 }
 
 /* There are no files here: every word before a script is its interpreter. */
@@ -373,6 +315,8 @@ static const struct world_ops ops = {
     .release = release,
     .scan = scan,
     .unscan = unscan,
+    .work = work,
+    .unwork = unwork,
     .script_fits = script_fits,
     .log_size = log_size,
     .tail = tail,
@@ -397,15 +341,15 @@ void world_sim_free(struct world *w)
         ws->scans = s->next;
         free_scan(s);
     }
-    simproc_table_fini(&ws->processes);
-    for (size_t i = 0; i < ws->nsettings; i++)
-        free(ws->settings[i].service);
-    for (size_t i = 0; i < ws->nconsoles; i++) {
-        free(ws->consoles[i].path);
-        buf_fini(&ws->consoles[i].text);
+    while (ws->jobs) {
+        struct job *j = ws->jobs;
+        ws->jobs = j->next;
+        j->work->done(j->work, false);
+        free(j);
     }
-    free(ws->settings);
-    free(ws->consoles);
+    simproc_table_fini(&ws->processes);
+    simbehave_fini(&ws->settings);
+    simconsole_fini(&ws->consoles);
     free(ws->signals);
     timers_fini(&w->timers);
     free(ws);
@@ -417,7 +361,7 @@ void world_sim_free(struct world *w)
 static int64_t next_due(const struct world_sim *ws)
 {
     const int64_t due[] = {timers_next(&ws->base.timers), timers_next(&ws->processes.ends),
-                           ws->scans ? ws->scans->due_ms : -1,
+                           ws->scans ? ws->scans->due_ms : -1, ws->jobs ? ws->jobs->due_ms : -1,
                            ws->processes.told_first ? ws->processes.told_first->queued_ms : -1};
     int64_t first = -1;
     for (size_t i = 0; i < ARRAY_LEN(due); i++)
@@ -451,12 +395,27 @@ static void tell_scans(struct world_sim *ws)
     }
 }
 
+static void do_work(struct world_sim *ws)
+{
+    size_t due = 0;
+    for (const struct job *j = ws->jobs; j && j->due_ms <= ws->now_ms; j = j->next)
+        due++;
+    for (; due && ws->jobs; due--) {
+        struct job *j = ws->jobs;
+        ws->jobs = j->next;
+        j->work->run(j->work);
+        j->work->done(j->work, true);
+        free(j);
+    }
+}
+
 /* One turn of a loop: in the order in which the real one would come to it. */
 static void turn(struct world_sim *ws)
 {
     timers_run(&ws->processes.ends, ws->now_ms);
     timers_run(&ws->base.timers, ws->now_ms);
     tell_scans(ws);
+    do_work(ws);
     tell_ends(ws);
 }
 
@@ -493,22 +452,7 @@ void world_sim_set_wall(struct world *w, int64_t now_ms)
 
 int world_sim_behave(struct world *w, const char *service, const struct world_sim_behaviour *b)
 {
-    struct world_sim *ws = self(w);
-    struct setting *s = find_setting(ws, service);
-    if (!s) {
-        char *name = service ? strdup(service) : NULL;
-        struct setting *more = service && !name ? NULL : grown(ws->settings, ws->nsettings, sizeof *more);
-        if (!more) {
-            free(name);
-            return -ENOMEM;
-        }
-        ws->settings = more;
-        s = &more[ws->nsettings++];
-        s->service = name;
-    }
-    s->b = *b;
-    s->used = 0;
-    return 0;
+    return simbehave_set(&self(w)->settings, service, b);
 }
 
 pid_t world_sim_add(struct world *w, const struct procfs_entry *e, const struct world_sim_behaviour *b)
@@ -590,7 +534,7 @@ bool world_sim_ignore(struct world *w, pid_t pid, uint64_t signals)
 
 int world_sim_write(struct world *w, const char *log_path, const char *text)
 {
-    return write_console(self(w), log_path, text);
+    return simconsole_write(&self(w)->consoles, log_path, text);
 }
 
 void world_sim_orphan(struct world *w)
@@ -616,6 +560,11 @@ void world_sim_set_slow_init(struct world *w, bool slow)
 void world_sim_set_scan_ms(struct world *w, int64_t ms)
 {
     self(w)->scan_ms = ms;
+}
+
+void world_sim_set_work_ms(struct world *w, int64_t ms)
+{
+    self(w)->work_ms = ms;
 }
 
 void world_sim_fail_scans(struct world *w, int error)

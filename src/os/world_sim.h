@@ -132,6 +132,9 @@ void world_sim_set_slow_init(struct world *w, bool slow);
 /* A scan takes that long, and shows what was there when it began. At first: 0. */
 void world_sim_set_scan_ms(struct world *w, int64_t ms);
 
+/* Work off the loop is run that long after it was asked for. At first: 0. */
+void world_sim_set_work_ms(struct world *w, int64_t ms);
+
 /* From now on scan() fails with this errno; 0: it works. */
 void world_sim_fail_scans(struct world *w, int error);
 

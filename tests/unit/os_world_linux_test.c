@@ -5,6 +5,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -213,6 +214,60 @@ static void the_world_may_end_during_a_look(void **state)
         assert_int_equal(looks[i].told, 0);
 }
 
+struct task {
+    struct world_work work;
+    pthread_t thread;
+    int ran, done;
+    bool wanted;
+};
+
+static void run_task(struct world_work *k)
+{
+    struct task *t = CONTAINER_OF(k, struct task, work);
+    t->thread = pthread_self();
+    t->ran++;
+}
+
+static void task_done(struct world_work *k, bool wanted)
+{
+    struct task *t = CONTAINER_OF(k, struct task, work);
+    t->wanted = wanted;
+    t->done++;
+}
+
+static void begin_task(struct task *t, const void *owner)
+{
+    *t = (struct task){.work = {.run = run_task, .done = task_done, .owner = owner}};
+    assert_int_equal(w->ops->work(w, &t->work), 0);
+}
+
+static void work_is_done_in_another_thread_and_told_on_the_loop(void **state)
+{
+    (void)state;
+    struct task t = {0}, gone = {0};
+    begin_task(&t, &t);
+    begin_task(&gone, &gone);
+    w->ops->unwork(w, &gone);
+    assert_int_equal(t.done, 0);
+    run_until(&t.done);
+    run_until(&gone.done);
+    assert_true(t.wanted && t.ran == 1 && t.done == 1);
+    assert_false(pthread_equal(t.thread, pthread_self()));
+    assert_false(gone.wanted);
+}
+
+/* Whatever was asked for comes back, so that its memory can be freed. */
+static void work_comes_back_when_the_world_ends(void **state)
+{
+    (void)state;
+    struct task tasks[20];
+    for (size_t i = 0; i < ARRAY_LEN(tasks); i++)
+        begin_task(&tasks[i], NULL);
+    end_world();
+    for (size_t i = 0; i < ARRAY_LEN(tasks); i++)
+        assert_true(tasks[i].done == 1 && !tasks[i].wanted);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -223,6 +278,8 @@ int main(void)
         TEST(a_log_that_cannot_be_opened_is_a_failed_start),
         TEST(looks_are_told_later),
         TEST(the_world_may_end_during_a_look),
+        TEST(work_is_done_in_another_thread_and_told_on_the_loop),
+        TEST(work_comes_back_when_the_world_ends),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -501,6 +501,55 @@ static void a_console_is_written_to_later(void **state)
     free(text);
 }
 
+struct task {
+    struct world_work work;
+    int64_t ran_ms;
+    int done;
+    bool wanted;
+};
+
+static void run_task(struct world_work *k)
+{
+    CONTAINER_OF(k, struct task, work)->ran_ms = w->ops->mono_ms(w);
+}
+
+static void task_done(struct world_work *k, bool wanted)
+{
+    struct task *t = CONTAINER_OF(k, struct task, work);
+    t->wanted = wanted;
+    t->done++;
+}
+
+static void begin_task(struct task *t)
+{
+    *t = (struct task){.work = {.run = run_task, .done = task_done, .owner = t}};
+    assert_int_equal(w->ops->work(w, &t->work), 0);
+}
+
+static void work_takes_the_time_it_is_given(void **state)
+{
+    (void)state;
+    struct task quick, slow, gone, last;
+    int64_t start = w->ops->mono_ms(w);
+    begin_task(&quick);
+    assert_int_equal(quick.done, 0);
+    world_sim_advance(w, 0);
+    assert_true(quick.done == 1 && quick.wanted && quick.ran_ms == start);
+    world_sim_set_work_ms(w, 70);
+    begin_task(&slow);
+    begin_task(&gone);
+    w->ops->unwork(w, &gone);
+    assert_true(gone.done == 1 && !gone.wanted);
+    assert_int_equal(world_sim_next_ms(w), 70);
+    world_sim_advance(w, 100);
+    assert_true(slow.done == 1 && slow.ran_ms == start + 70);
+    begin_task(&last);
+    world_sim_free(w);
+    assert_true(last.done == 1 && !last.wanted);
+    w = world_sim_new(0, 0);
+    assert_non_null(w);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -526,6 +575,7 @@ int main(void)
         TEST(an_end_in_all_detail),
         TEST(a_process_may_become_deaf),
         TEST(a_console_is_written_to_later),
+        TEST(work_takes_the_time_it_is_given),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
