@@ -10,6 +10,9 @@ struct lua_State;
 /* print, warn, xpcall, setmetatable, collectgarbage; without what loads code. */
 void lib_base(struct lua_State *L);
 
+/* Into an empty table: traceback. */
+void lib_debug(struct lua_State *L);
+
 /* resume, wrap, close; the others stay. */
 void lib_coroutine(struct lua_State *L);
 
@@ -22,5 +25,9 @@ void lib_utf8(struct lua_State *L);
 
 /* Into an empty table: what of the os library only asks, and works on files. Times are those of vm_wall_ms. */
 void lib_os(struct lua_State *L);
+
+/* Into an empty table: open, lines, type, close. Only regular files are opened, so that nothing waits for what may
+ * never come; 64 at a time. */
+void lib_io(struct lua_State *L);
 
 #endif

@@ -6,6 +6,7 @@
 
 #include <lauxlib.h>
 
+#include <limits.h>
 #include <string.h>
 
 static const char gc_told_key; /* its address: that a __gc was ignored has been said */
@@ -126,6 +127,26 @@ static int base_collectgarbage(lua_State *L)
     else
         lua_pushinteger(L, 0);
     return 1;
+}
+
+/* traceback([thread,] [message [, level]]) */
+static int debug_traceback(lua_State *L)
+{
+    int arg = lua_isthread(L, 1) ? 2 : 1;
+    lua_State *of = arg == 2 ? lua_tothread(L, 1) : L;
+    if (!lua_isnoneornil(L, arg) && !lua_isstring(L, arg)) {
+        lua_pushvalue(L, arg); /* what is no text is not touched */
+        return 1;
+    }
+    lua_Integer level = luaL_optinteger(L, arg + 1, of == L ? 1 : 0);
+    vm_traceback(L, of, lua_tostring(L, arg), (int)MAX(0, MIN(level, INT_MAX / 2)));
+    return 1;
+}
+
+void lib_debug(struct lua_State *L)
+{
+    lua_pushcfunction(L, debug_traceback);
+    lua_setfield(L, -2, "traceback");
 }
 
 void lib_base(struct lua_State *L)

@@ -309,17 +309,6 @@ static void change(lua_State *L, const char *name, void (*open)(lua_State *L))
     lua_pop(L, 2);
 }
 
-static void open_debug(lua_State *L)
-{
-    lua_pushcfunction(L, luaopen_debug);
-    lua_call(L, 0, 1);
-    lua_newtable(L);
-    lua_getfield(L, -2, "traceback");
-    lua_setfield(L, -2, "traceback");
-    lua_setglobal(L, "debug");
-    lua_pop(L, 1);
-}
-
 /* Methods of strings come from the shared library, which no script reaches. */
 static void protect_strings(lua_State *L)
 {
@@ -348,10 +337,11 @@ static int open_protected(lua_State *L)
     lua_pop(L, 1);
     change(L, LUA_COLIBNAME, lib_coroutine);
     change(L, LUA_OSLIBNAME, lib_os);
+    change(L, LUA_IOLIBNAME, lib_io);
     change(L, LUA_STRLIBNAME, lib_string);
     change(L, LUA_TABLIBNAME, lib_table);
     change(L, LUA_UTF8LIBNAME, lib_utf8);
-    open_debug(L);
+    change(L, LUA_DBLIBNAME, lib_debug);
     protect_strings(L);
     return 0;
 }

@@ -1,6 +1,7 @@
 #include "vm.h"
 
 #include "clock.h"
+#include "heap.h"
 
 #include <lua.h>
 
@@ -8,20 +9,27 @@
 #include <lua-cjson.h>
 #include <lualib.h>
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 #include <time.h>
 
-#define LOOK_EVERY 100                 /* instructions between two looks at the clock */
+#define LOOK_EVERY 100 /* instructions between two looks at the clock; 1 while there is anything large */
+#define PLACE_SIZE 100
+#define DEEP 1000                      /* levels of a stack */
+#define LEVELS_SHOWN 20                /* of a deep one */
 #define WALL_FACTOR 20                 /* a turn may take so many budgets of real time */
 #define DESCRIBE_BYTES ((size_t)65536) /* more than the cap, to say that the cap was reached */
+#define STRING_HEAD 64                 /* what Lua keeps before a string, and more */
 #define CLOSE_DEPTH_MAX 8              /* each close may use all the C stack that Lua allows itself */
 
 struct vm {
     lua_State *L;
-    size_t used;  /* bytes */
-    size_t limit; /* bytes; 0: none */
+    lua_State *running; /* the thread that runs, or NULL */
+    struct heap heap;
+    char place[PLACE_SIZE]; /* where memory was refused last: "lua/x.lua:3: " */
+    bool refused_string;    /* and whether only for that string */
 
     int depth;   /* calls from C into Lua that are on */
     int closing; /* coroutines that are being closed, one inside the other */
@@ -54,24 +62,6 @@ static int64_t read_ns(clockid_t id)
     return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
 }
 
-static void *allocate(void *data, void *ptr, size_t old_size, size_t size)
-{
-    struct vm *vm = data;
-    size_t old = ptr ? old_size : 0; /* without ptr it is the kind of the object */
-    if (size == 0) {
-        free(ptr);
-        vm->used -= old;
-        return NULL;
-    }
-    if (size > old && vm->limit && vm->used + (size - old) > vm->limit)
-        return NULL;
-    void *mem = realloc(ptr, size);
-    if (!mem && size > old)
-        return NULL;
-    vm->used = vm->used - old + size;
-    return mem ? mem : ptr; /* Lua takes it for granted that shrinking never fails */
-}
-
 /* Whether the turn is over its budget. Processor time takes a system call, so it is read only when a budget's worth of
  * real time may have used it up; the first quarter of a turn counts as processor time without a look. */
 static bool is_over(struct vm *vm)
@@ -90,7 +80,7 @@ static bool is_over(struct vm *vm)
     return vm->tripped;
 }
 
-static void on_count(lua_State *L, lua_Debug *ar);
+static void watch(lua_State *L);
 static void on_tripped(lua_State *L, lua_Debug *ar);
 
 /* The hook stays one that raises at each instruction. Level 0: the running function, 1: who called it. */
@@ -109,11 +99,19 @@ static void on_count(lua_State *L, lua_Debug *ar)
     (void)ar;
     if (is_over(vm_of(L)))
         raise_tripped(L, 0);
+    watch(L);
+}
+
+static int pace(const struct vm *vm)
+{
+    return vm->heap.large > 0 ? 1 : LOOK_EVERY;
 }
 
 static void watch(lua_State *L)
 {
-    lua_sethook(L, on_count, LUA_MASKCOUNT, LOOK_EVERY);
+    int count = pace(vm_of(L));
+    if (lua_gethook(L) != on_count || lua_gethookcount(L) != count)
+        lua_sethook(L, on_count, LUA_MASKCOUNT, count);
 }
 
 /* A thread is about to run. Each counts its own instructions, so many that run little would never be looked at. */
@@ -121,7 +119,7 @@ static void watch_again(lua_State *L)
 {
     if (is_over(vm_of(L)))
         lua_sethook(L, on_tripped, LUA_MASKCOUNT, 1);
-    else if (lua_gethook(L) != on_count)
+    else
         watch(L);
 }
 
@@ -146,10 +144,39 @@ void vm_look(struct lua_State *L)
         raise_tripped(L, 1);
 }
 
+/* The first line of Lua that leads to what is being done. */
+static void note_place(struct vm *vm)
+{
+    lua_Debug ar;
+    vm->place[0] = 0;
+    for (int level = 0; lua_getstack(vm->running, level, &ar); level++) {
+        lua_getinfo(vm->running, "Sl", &ar);
+        if (ar.currentline <= 0)
+            continue;
+        snprintf(vm->place, PLACE_SIZE, "%s:%d: ", ar.short_src, ar.currentline);
+        return;
+    }
+}
+
+/* The clock is looked at after this very instruction: large things have come, or all garbage was collected. */
+static void on_pressure(struct heap *heap, bool refused, bool for_string)
+{
+    struct vm *vm = CONTAINER_OF(heap, struct vm, heap);
+    if (!vm->running)
+        return;
+    if (refused) {
+        note_place(vm);
+        vm->refused_string = for_string;
+    }
+    if (lua_gethook(vm->running) == on_count)
+        lua_sethook(vm->running, on_count, LUA_MASKCOUNT, 1);
+}
+
 static void enter(struct vm *vm)
 {
     if (vm->depth++ > 0)
         return;
+    vm->heap.string_max = vm->budget_ns ? VM_STRING_MAX + STRING_HEAD : 0;
     vm->tripped = false;
     vm->began_ns = read_ns(CLOCK_MONOTONIC);
     vm->look_ns = vm->began_ns + vm->budget_ns / 4;
@@ -158,8 +185,10 @@ static void enter(struct vm *vm)
 
 static void leave(struct vm *vm)
 {
-    if (--vm->depth == 0)
-        vm->spent_ns += read_ns(CLOCK_MONOTONIC) - vm->began_ns;
+    if (--vm->depth > 0)
+        return;
+    vm->heap.string_max = 0;
+    vm->spent_ns += read_ns(CLOCK_MONOTONIC) - vm->began_ns;
 }
 
 static void seed(lua_State *L, int64_t a, int64_t b)
@@ -199,7 +228,8 @@ struct vm *vm_new(int memory_mb, struct err *err)
         return NULL;
     }
     vm_set_memory(vm, memory_mb);
-    vm->L = lua_newstate(allocate, vm);
+    vm->heap.on_pressure = on_pressure;
+    vm->L = lua_newstate(heap_alloc, &vm->heap);
     if (!vm->L) {
         err_nomem(err);
         vm_free(vm);
@@ -236,12 +266,12 @@ struct vm *vm_of(struct lua_State *L)
 
 void vm_set_memory(struct vm *vm, int memory_mb)
 {
-    vm->limit = memory_mb > 0 ? (size_t)memory_mb << 20 : 0;
+    vm->heap.limit = memory_mb > 0 ? (size_t)memory_mb << 20 : 0;
 }
 
 size_t vm_memory(const struct vm *vm)
 {
-    return vm->used;
+    return vm->heap.used;
 }
 
 void vm_set_budget(struct vm *vm, int budget_ms)
@@ -296,12 +326,48 @@ static void push_message(lua_State *L, int index)
     }
 }
 
+/* Adds the line of a traceback to the text on the top. */
+static void add_level(lua_State *L, lua_State *of, lua_Debug *ar)
+{
+    lua_getinfo(of, "Slnt", ar);
+    lua_pushfstring(L, "\n\t%s:", ar->short_src);
+    if (ar->currentline > 0)
+        lua_pushfstring(L, "%d:", ar->currentline);
+    else
+        lua_pushliteral(L, "");
+    if (*ar->namewhat)
+        lua_pushfstring(L, " in %s '%s'", ar->namewhat, ar->name);
+    else if (*ar->what == 'm')
+        lua_pushliteral(L, " in main chunk");
+    else if (*ar->what == 'C')
+        lua_pushliteral(L, " in ?");
+    else
+        lua_pushfstring(L, " in function <%s:%d>", ar->short_src, ar->linedefined);
+    lua_pushstring(L, ar->istailcall ? "\n\t(...tail calls...)" : "");
+    lua_concat(L, 5);
+}
+
+void vm_traceback(struct lua_State *L, struct lua_State *of, const char *message, int level)
+{
+    lua_Debug ar;
+    if (!lua_getstack(of, DEEP, &ar)) {
+        luaL_traceback(L, of, message, level);
+        return;
+    }
+    /* Lua's own looks for the other end of the stack, again and again from this one: 70 ms. */
+    lua_pushfstring(L, message ? "%s\nstack traceback:" : "%sstack traceback:", message ? message : "");
+    for (int i = level; i < level + LEVELS_SHOWN && lua_getstack(of, i, &ar); i++)
+        add_level(L, of, &ar);
+    lua_pushliteral(L, "\n\t...\t(many more levels)");
+    lua_concat(L, 2);
+}
+
 /* Replaces the message on the top by one with the traceback of a thread; one that has it already (it was raised again)
  * stays. */
 static void add_traceback(lua_State *L, lua_State *of, int level)
 {
     if (!strstr(lua_tostring(L, -1), "\nstack traceback:\n"))
-        luaL_traceback(L, of, lua_tostring(L, -1), level);
+        vm_traceback(L, of, lua_tostring(L, -1), level);
 }
 
 /* The message handler. */
@@ -323,8 +389,10 @@ static int describe_dead(lua_State *L)
 static bool report(lua_State *L, int status, struct err *err)
 {
     const struct vm *vm = vm_of(L);
-    if (status == LUA_ERRMEM && vm->limit)
-        return err_set(err, "out of memory: Lua may use %zu MB", vm->limit >> 20);
+    if (status == LUA_ERRMEM && vm->refused_string)
+        return err_set(err, "%sa string may have up to %zu MB", vm->place, VM_STRING_MAX >> 20);
+    if (status == LUA_ERRMEM && vm->heap.limit)
+        return err_set(err, "%sout of memory: Lua may use %zu MB", vm->place, vm->heap.limit >> 20);
     if (status == LUA_ERRMEM)
         return err_nomem(err);
     /* The handler itself may have failed: then anything can lie there. */
@@ -342,9 +410,12 @@ bool vm_call(struct lua_State *L, int nargs, int nresults, struct err *err)
     }
     lua_pushcfunction(L, describe);
     lua_insert(L, base);
+    lua_State *before = vm->running;
     enter(vm);
     watch_again(L);
+    vm->running = L;
     int status = lua_pcall(L, nargs, nresults, base);
+    vm->running = before;
     leave(vm);
     if (status == LUA_OK) {
         lua_remove(L, base);
@@ -369,19 +440,24 @@ static void report_dead(lua_State *co, lua_State *L, int status, struct err *err
     lua_pushcfunction(L, describe_dead);
     lua_pushlightuserdata(L, co);
     lua_xmove(co, L, 1);
-    size_t limit = vm->limit;
-    vm->limit += limit ? DESCRIBE_BYTES : 0;
+    size_t limit = vm->heap.limit;
+    vm->heap.limit += limit ? DESCRIBE_BYTES : 0;
     status = lua_pcall(L, 2, 1, 0);
-    vm->limit = limit;
+    vm->heap.limit = limit;
     report(L, status, err);
     lua_pop(L, 1);
 }
 
 int vm_switch(struct lua_State *co, struct lua_State *from, int nargs, int *nresults)
 {
+    struct vm *vm = vm_of(co);
     if (!is_spoilt(co))
         watch_again(co);
-    return lua_resume(co, from, nargs, nresults);
+    lua_State *before = vm->running;
+    vm->running = co;
+    int status = lua_resume(co, from, nargs, nresults);
+    vm->running = before;
+    return status;
 }
 
 int vm_close(struct lua_State *co)
@@ -389,9 +465,13 @@ int vm_close(struct lua_State *co)
     struct vm *vm = vm_of(co);
     if (is_spoilt(co) || vm->closing >= CLOSE_DEPTH_MAX)
         return -1;
+    lua_State *before = vm->running;
+    watch_again(co);
+    vm->running = co;
     vm->closing++;
     int status = lua_resetthread(co);
     vm->closing--;
+    vm->running = before;
     return status;
 }
 

@@ -46,6 +46,9 @@ bool vm_tripped(const struct vm *vm);
 /* For C functions that may run long: raises an error when the turn is over its budget. Costs 30 ns. */
 void vm_look(struct lua_State *L);
 
+/* luaL_traceback, which does not take long for a deep stack either. */
+void vm_traceback(struct lua_State *L, struct lua_State *of, const char *message, int level);
+
 /* Real time spent in turns so far, in microseconds; the turn that is on is not in it. */
 int64_t vm_spent_us(const struct vm *vm);
 

@@ -14,7 +14,10 @@
 #include <lauxlib.h>
 #include <lualib.h>
 
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 static struct err err;
 static struct vm *vm;
@@ -207,10 +210,89 @@ static void test_slow_calls(void **state)
     }
 }
 
+static void test_traceback(void **state)
+{
+    (void)state;
+    expect("local t = {} assert(debug.traceback(t) == t and debug.traceback(nil, 1):find('^stack traceback:'))\n"
+           "local function f() return (debug.traceback('msg')) end\n"
+           "assert(f():find(\"^msg\\nstack traceback:\\n\\ttest:2: in local 'f'\\n\\ttest:3: in main chunk\"), f())\n"
+           "local co = coroutine.create(function() coroutine.yield() end) coroutine.resume(co)\n"
+           "assert(debug.traceback(co):find('test:4: in function <test:4>') and debug.traceback(co, 'm', 9))\n"
+           "local function deep(n) if n == 0 then return (debug.traceback('m', 0)) end return (deep(n - 1)) end\n"
+           "local text = deep(5000) local _, lines = text:gsub('\\n', '')\n"
+           "assert(lines == 22 and text:find(\"^m\\nstack traceback:\\n\\t%[C%]: in field 'traceback'\\n\\ttest:6: in "
+           "\"), text)\n"
+           "assert(text:find('levels%)$'))");
+}
+
+static void test_files(void **state)
+{
+    (void)state;
+    char dir[] = "/tmp/lib_test.XXXXXX", path[64];
+    assert_non_null(mkdtemp(dir));
+    snprintf(path, sizeof path, "%s/fifo", dir);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    lua_pushstring(vm_state(vm), dir);
+    lua_setglobal(vm_state(vm), "dir");
+    expect(
+        "local name = dir .. '/a'\n"
+        "local f = assert(io.open(name, 'w')) assert(io.type(f) == 'file' and tostring(f):find('^file %('))\n"
+        "assert(f:write('one\\n', 2, '\\n', 0x10, ' 1.5e1 -7\\nlast') == f and f:seek('cur') == 22 and f:flush())\n"
+        "assert(f:close() and io.type(f) == 'closed file' and tostring(f) == 'file (closed)' and io.type(1) == nil)\n"
+        "assert(not pcall(f.read, f) and not pcall(f.read, 1) and not pcall(f.close, f))\n"
+        "f = io.open(name) assert(f:read() == 'one' and f:read('L') == '2\\n')\n"
+        "local a, b, c, d, e = f:read('n', 'n', 'n', 'l', 'a') assert(a == 16 and b == 15.0 and c == -7 and d == '' "
+        "and e == 'last')\n"
+        "assert(f:read('a') == '' and f:read('l') == nil and f:read(0) == nil and f:read(5) == nil and f:read('n') == "
+        "nil)\n"
+        "assert(f:seek('set', 1) == 1 and f:read(2, 0) == 'ne' and not f:write('x') and not pcall(f.read, f, 'x'))\n"
+        "assert(f:seek('end') == 22 and not pcall(f.seek, f, 'x') and f:setvbuf('full') and not f:seek('set', -1))\n"
+        "f:close()\n"
+        "local lines = {} for line in io.lines(name) do lines[#lines + 1] = line end assert(#lines == 4 and lines[4] "
+        "== 'last')\n"
+        "for two, more in io.lines(name, 2, 'L') do assert(two == 'on' and more == 'e\\n') break end\n"
+        "f = io.open(name, 'a+') f:write('!') f:seek('set') assert(f:read('a'):find('last!$')) f:close()\n"
+        "f = io.open(name, 'r+b') f:write('ONE') f:close() assert(io.lines(name)() == 'ONE')\n"
+        "do local g <close> = io.open(name, 'wb') end assert(io.open(name):read('a') == '')\n"
+        "assert(getmetatable(f) == false and io.close(io.open(name)))\n"
+        "for _, mode in ipairs{'', 'x', 'rw', 'r++', 'rb+', 'r+bb'} do assert(not pcall(io.open, name, mode)) end\n"
+        "assert(os.rename(name, name .. 'b') and not io.open(name) and os.remove(name .. 'b'))");
+    expect("local function refused(path, mode, why)\n"
+           "  local f, msg, code = io.open(path, mode) assert(f == nil and msg == path .. ': ' .. why and code > 0, "
+           "msg) end\n"
+           "for _, mode in ipairs{'r', 'w', 'r+', 'a'} do\n"
+           "  refused(dir .. '/fifo', mode, 'no regular file') refused('/dev/null', mode, 'no regular file')\n"
+           "  refused(dir, mode, 'Is a directory') refused(dir .. '/no/where', mode, 'No such file or directory') end\n"
+           "refused('/proc/self/fd/0/x', 'r', 'Not a directory')\n"
+           "assert(not pcall(io.lines, dir .. '/fifo') and not pcall(io.lines))\n"
+           "for _, name in ipairs{'popen', 'tmpfile', 'stdin', 'stdout', 'stderr', 'read', 'write', 'input', 'output'} "
+           "do\n"
+           "  assert(io[name] == nil, name) end");
+    /* Descriptors are the monitor's too; what nobody holds is closed. */
+    expect("local name, t = dir .. '/b', {} io.open(name, 'w'):close()\n"
+           "local ok, msg = pcall(function() for i = 1, 100 do t[i] = io.open(name) end end)\n"
+           "assert(not ok and #t == 64 and msg:find('too many open files'))\n"
+           "t = {} for i = 1, 1000 do assert(io.open(name)) end");
+    vm_set_budget(vm, 2000);
+    expect("f = io.open(dir .. '/b', 'w') local s = ('x'):rep(4000000) f:write(s) f:write(s) f:close()");
+    assert_false(run("io.open(dir .. '/b'):read('a')"));
+    assert_non_null(strstr(err.text, "more than 4 MB at once"));
+    assert_false(run("io.open(dir .. '/b'):read('l')"));
+    vm_set_budget(vm, 20);
+    assert_false(run("for l in io.lines(dir .. '/b', 1) do end"));
+    assert_non_null(strstr(err.text, "over budget"));
+    assert_false(run("f = io.open(dir .. '/b', 'w') while true do f:write('x') f:seek('set') end"));
+    assert_non_null(strstr(err.text, "over budget"));
+    char command[64];
+    snprintf(command, sizeof command, "rm -rf '%s'", dir);
+    assert_int_equal(system(command), 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {TEST(test_tables), TEST(test_sort), TEST(test_strings), TEST(test_slow_calls)};
+    const struct CMUnitTest tests[] = {TEST(test_tables),     TEST(test_sort),      TEST(test_strings),
+                                       TEST(test_slow_calls), TEST(test_traceback), TEST(test_files)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

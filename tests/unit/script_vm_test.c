@@ -68,6 +68,7 @@ static void test_errors(void **state)
     assert_true(err.text[0]);
     assert_false(run(vm, "local function f() return f() + 1 end f()", 1));
     assert_non_null(strstr(err.text, "stack overflow"));
+    assert_non_null(strstr(err.text, "(many more levels)"));
     assert_int_equal(lua_gettop(vm_state(vm)), 0);
     assert_true(run(vm, "return 1", 0)); /* and on it goes */
     vm_free(vm);
@@ -80,12 +81,19 @@ static void test_memory(void **state)
     assert_non_null(vm);
     const char *hog = "local t = {} for i = 1, 1e7 do t[i] = 'x' .. i end";
     assert_false(run(vm, hog, 0));
-    assert_string_equal(err.text, "out of memory: Lua may use 8 MB");
+    assert_string_equal(err.text, "test:1: out of memory: Lua may use 8 MB");
     assert_true(vm_memory(vm) <= 8u << 20);
     assert_false(run(vm, "return string.rep('x', 16 * 1024 * 1024)", 0)); /* at once too */
     assert_true(run(vm, "return string.rep('x', 1024 * 1024)", 0));
     vm_set_memory(vm, 64);
     assert_true(run(vm, "return string.rep('x', 16 * 1024 * 1024)", 0));
+    /* A string is capped as long as there is a budget: no single instruction may take long. */
+    vm_set_budget(vm, 1000);
+    assert_false(run(vm, "local s = string.rep('x', 3 * 1024 * 1024)\nreturn s .. s", 0));
+    assert_string_equal(err.text, "test:2: a string may have up to 4 MB");
+    assert_true(
+        run(vm, "local s = string.rep('x', 3 * 1024 * 1024) assert(not pcall(function() return s .. s end))", 0));
+    vm_set_budget(vm, 0);
     vm_set_memory(vm, 1); /* below what is in use */
     lua_gc(vm_state(vm), LUA_GCCOLLECT);
     assert_true(run(vm, "return 1", 0));
@@ -262,7 +270,7 @@ static void test_resume_budget(void **state)
     co = coroutine(vm, "local t = {} for i = 1, 1e7 do t[i] = 'x' .. i end");
     vm_set_budget(vm, 0);
     assert_int_equal(vm_resume(co, NULL, 0, &n, &err), VM_FAILED);
-    assert_string_equal(err.text, "out of memory: Lua may use 8 MB");
+    assert_string_equal(err.text, "task:1: out of memory: Lua may use 8 MB");
     vm_free(vm);
 }
 
