@@ -46,6 +46,8 @@ void complain_start(struct service *s, const char *why)
 void complain_row(struct service *s, int64_t delay_ms)
 {
     char cause[CAUSE_SIZE], more[HUSH_MORE_SIZE], wait[CLOCK_DURATION_SIZE];
+    if (s->failures <= POLICY_BURST)
+        return;
     cause_of_end(s, "row", cause);
     if (!hush_says(&s->hush, cause, now_ms(s), more))
         return;
@@ -53,6 +55,12 @@ void complain_row(struct service *s, int64_t delay_ms)
     clog_error("service[%s] has failed %u times in a row: %s; next try in %s%s", s->conf->name, s->failures,
                reason_of(s), wait, more);
     s->said_failing = true;
+}
+
+void complain_given_up(struct service *s, const char *reason)
+{
+    clog_error("service[%s] is given up after %u failure%s in a row: %s; the last time it %s", s->conf->name,
+               s->failures, s->failures == 1 ? "" : "s", reason, reason_of(s));
 }
 
 void complain_over(struct service *s)

@@ -12,8 +12,12 @@ void complain_end(struct service *s);
 /* It could not be started. */
 void complain_start(struct service *s, const char *why);
 
-/* Its failures in a row make it wait delay_ms before the next try. */
+/* It waits delay_ms before the next try. Said once there were more than POLICY_BURST
+ * failures in a row. */
 void complain_row(struct service *s, int64_t delay_ms);
+
+/* A policy has given it up, for that reason: it needs a person. */
+void complain_given_up(struct service *s, const char *reason);
 
 /* It has been up for long enough after that: said once. Cheap when there is nothing to say. */
 void complain_over(struct service *s);

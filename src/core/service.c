@@ -223,6 +223,8 @@ static void act_decide(struct service *s, uint64_t cause)
         complain_row(s, d.delay_ms);
         event = EV_RETRY_LATER;
     }
+    if (event == EV_GIVE_UP)
+        complain_given_up(s, d.reason);
     if (event == EV_FINISH)
         s->want = WANT_DOWN;
     step(s, event, seq);

@@ -140,6 +140,36 @@ static void the_end_of_it_is_told(void **state)
     assert_int_equal(lines(" is up again"), 1);
 }
 
+static bool slowly_then_no_more(void *arg, struct service *s, const struct service_exit *exit, struct decision *out)
+{
+    (void)arg;
+    (void)exit;
+    *out = (struct decision){.kind = s->failures < 10 ? DECISION_RESTART : DECISION_FAIL, .delay_ms = 1000};
+    strcpy(out->reason, s->failures < 10 ? "a second between" : "enough is enough");
+    return true;
+}
+
+static void a_policy_that_waits_and_gives_up_is_told(void **state)
+{
+    (void)state;
+    behave("a", (struct world_sim_behaviour){.dies = true, .life_ms = 100, .code = 3});
+    fixture_make(fixture_conf("a"));
+    fx.m->hooks.decide = slowly_then_no_more;
+    monitor_start(fx.m);
+    run(5000);
+    assert_int_equal(get("a")->failures, 5);
+    assert_int_equal(lines("\n"), 1); /* the end; five in a row are nothing yet */
+    run(1100);
+    assert_int_equal(lines("[ERROR] service[a] has failed 6 times in a row: "), 1);
+    await("a", STATE_FAILED, 20000);
+    run(HOUR);
+    assert_int_equal(
+        lines("[ERROR] service[a] is given up after 10 failures in a row: enough is enough; the last time it "
+              "exited with code 3 after 0.1 s\n"),
+        1);
+    assert_int_equal(lines("\n"), 3);
+}
+
 static void a_second_copy_is_told_once_though_every_audit_sees_it(void **state)
 {
     (void)state;
@@ -234,6 +264,7 @@ int main(void)
         TEST(a_broken_command_line_is_told_alike),
         TEST(a_command_makes_it_new),
         TEST(the_end_of_it_is_told),
+        TEST(a_policy_that_waits_and_gives_up_is_told),
         TEST(a_second_copy_is_told_once_though_every_audit_sees_it),
         TEST(two_copies_of_different_kinds_are_told_once_each),
         TEST(what_runs_beside_a_stopped_service_is_told_each_time_it_is_stopped),
