@@ -1,5 +1,6 @@
 #include "daemon.h"
 
+#include "autoreload.h"
 #include "clog.h"
 #include "collector.h"
 #include "command.h"
@@ -35,8 +36,9 @@ struct app {
     struct monitor *mon;
     struct admin admin;
     struct http *http;
-    struct collector *collector; /* NULL: no memory for it */
-    struct sdnotify *manager;    /* the service manager; NULL: there is none */
+    struct autoreload *autoreload; /* NULL: no memory for it */
+    struct collector *collector;   /* NULL: no memory for it */
+    struct sdnotify *manager;      /* the service manager; NULL: there is none */
     int lock_fd;
     bool reloading; /* the manager was told so */
     bool trimmed;   /* the start is over, and its memory given back */
@@ -136,6 +138,8 @@ static void apply(void *arg, const struct conf *conf)
     clog_attach(wanted ? collector_sink(app->collector) : NULL);
     if (app->collector && !collector_configure(app->collector, wanted ? &setup : NULL))
         clog_attach(NULL);
+    if (app->autoreload)
+        autoreload_follow(app->autoreload);
 }
 
 static void tell_ready(struct app *app)
@@ -212,6 +216,7 @@ static bool assemble(struct app *app, struct conf *conf, struct err *err)
                                 .arg = app,
                                 .loop = &app->loop,
                                 .lag = &app->lag};
+    app->autoreload = autoreload_new(&app->loop, &app->admin);
     app->collector = collector_new(&app->loop);
     app->manager = sdnotify_new(&app->loop);
     read_token(app, conf);
@@ -229,6 +234,7 @@ static void close_handle(uv_handle_t *handle, void *arg)
 static void take_apart(struct app *app)
 {
     http_free(app->http);
+    autoreload_free(app->autoreload);
     scripted_set(&app->admin, NULL);
     scripts_free(app->scripts);
     outside_uv_free(app->outside);

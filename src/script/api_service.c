@@ -2,6 +2,7 @@
 #include "api.h"
 #include "conf.h"
 #include "monitor.h"
+#include "procfs.h"
 #include "task.h"
 #include "world.h"
 
@@ -178,14 +179,56 @@ static void push_vars(lua_State *L, const struct service *s)
     api_push_json(L, s->conf->vars ? s->conf->vars : "{}");
 }
 
+/* Of its process, not of what that has started; nil where it can't be seen. */
+static bool look(const struct service *s, struct procfs_stat *st)
+{
+    return s->proc.pid && procfs_stat(s->proc.pid, st);
+}
+
+static void push_cpu(lua_State *L, const struct service *s)
+{
+    struct procfs_stat st;
+    if (look(s, &st))
+        lua_pushnumber(L, (double)st.cpu_ms / 1000);
+    else
+        lua_pushnil(L);
+}
+
+static void push_memory(lua_State *L, const struct service *s)
+{
+    struct procfs_stat st;
+    if (look(s, &st))
+        lua_pushinteger(L, (lua_Integer)st.rss_kib * 1024);
+    else
+        lua_pushnil(L);
+}
+
+static void push_descriptors(lua_State *L, const struct service *s)
+{
+    int n = s->proc.pid ? procfs_count_fds(s->proc.pid) : -1;
+    if (n >= 0)
+        lua_pushinteger(L, n);
+    else
+        lua_pushnil(L);
+}
+
 static const struct fact {
     const char *name;
     void (*push)(lua_State *L, const struct service *s);
 } facts[] = {
-    {"state", push_state},       {"pid", push_pid},       {"restarts", push_restarts},
-    {"failures", push_failures}, {"uptime", push_uptime}, {"last_exit", push_last_exit},
-    {"conf", push_conf},         {"vars", push_vars},     {"policy", push_policy},
+    {"state", push_state},
+    {"pid", push_pid},
+    {"restarts", push_restarts},
+    {"failures", push_failures},
+    {"uptime", push_uptime},
+    {"last_exit", push_last_exit},
+    {"conf", push_conf},
+    {"vars", push_vars},
+    {"policy", push_policy},
     {"wanted", push_wanted},
+    {"cpu", push_cpu},
+    {"memory", push_memory},
+    {"descriptors", push_descriptors},
 };
 
 /* fact(name, key): the value; nothing at all when there is no such fact; an error when the service is gone. */

@@ -109,7 +109,10 @@ bool decide_hook(void *arg, struct service *s, const struct service_exit *exit, 
     char what[320];
     if (!s->conf->policy)
         return false;
-    if (scripts_enter(scripts, ask, &q, &err))
+    scripts->deciding = true;
+    bool asked = scripts_enter(scripts, ask, &q, &err);
+    scripts->deciding = false;
+    if (asked)
         return q.answered;
     snprintf(what, sizeof what, "service[%s]: policy %s failed, the core's own is used", s->conf->name,
              s->conf->policy);

@@ -50,6 +50,7 @@ struct scripts {
     struct task *tasks; /* all of them */
     size_t ntasks, ntimers;
     struct task *current; /* the one that is running now */
+    bool deciding;        /* a policy is being asked, maybe from inside a task's own command */
     struct task *ready, *ready_last;
     struct timer runner; /* resumes what is ready, outside of anybody's call */
 

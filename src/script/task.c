@@ -219,7 +219,7 @@ struct task *task_spawn(lua_State *L, struct scripts *s, int nargs, const char *
                        .id = ++s->last_id,
                        .timer.fire = on_timer,
                        .next = s->tasks};
-    t->call = s->current ? s->current->call : s->spawning;
+    t->call = s->deciding ? NULL : s->current ? s->current->call : s->spawning;
     if (s->tasks)
         s->tasks->prev = t;
     s->tasks = t;
@@ -241,7 +241,7 @@ struct task *task_find(const struct scripts *s, uint64_t id)
 struct task *task_current(lua_State *L, const char *what)
 {
     struct scripts *s = scripts_of(L);
-    if (!s->current)
+    if (!s->current || s->deciding)
         api_error(L, "%s waits, which only tasks can: commands, handlers of events and timers, fm.spawn", what);
     if (s->current->co != L)
         api_error(L, "%s waits, which it can't do inside a coroutine of the script's own", what);

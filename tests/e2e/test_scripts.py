@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import threading
+from pathlib import Path
 
 import pytest
 from harness import free_port, wait_until
@@ -302,6 +303,45 @@ end }""", "a")
     m.get("stop", "a")
     thread.join()
     assert replies[0].text == "old\n"
+
+
+def test_changed_files_are_read_by_themselves(scripted):
+    m = scripted('fm.command { name = "one", services = "none", run = function() return "1" end }', "a",
+                 lua={"autoreload": True})
+    m.wait_up("a")
+    write(m, "site", "error('oh')")
+    wait_until(lambda: "a changed file was read: Error: lua/site.lua:1: oh; nothing was changed" in m.stderr())
+    assert m.cli("-one").stdout == "1\n"
+    write(m, "site", 'fm.command { name = "two", services = "none", run = function() return "2" end }')
+    wait_until(lambda: m.cli("-two").returncode == 0)
+    m.conf(svrs={"a": "a/run", "b": "a/run"})
+    wait_until(lambda: m.statuses().get("b", {}).get("state") == "up")
+    wait_until(lambda: "changed: lua" in m.stderr())
+    write(m, "site", "error('not watched any more')")
+    assert m.cli("-two").returncode == 0
+
+
+# ---- the ready-made policies and commands
+
+
+def test_the_shipped_scripts_load(monitor):
+    for path in (Path(__file__).resolve().parents[2] / "lua").glob("*.lua"):
+        write(monitor, path.stem, path.read_text(encoding="utf-8"))
+    monitor.script("a/run", SLEEPER)
+    monitor.conf(svrs={name: {"cmd": "a/run", "policy": "backoff"} for name in ("a", "b")})
+    monitor.start()
+    pids = monitor.wait_up("a", "b")
+    reply = monitor.cli("-rolling", "all")
+    assert re.fullmatch(r"a up, pid \d+ \(1/2\)\nb up, pid \d+ \(2/2\)\n", reply.stdout)
+    assert not set(pids) & set(monitor.wait_up("a", "b"))
+    lines = monitor.cli("-top", "all", "over=0.1").stdout.splitlines()
+    assert lines[0].split() == ["NAME", "PID", "CPU%", "MEMORY", "FDS"] and len(lines) == 3
+    top = monitor.get("top", "all", over=0.1, format="json").json()["services"]
+    assert {t["name"] for t in top} == {"a", "b"} and all(t["descriptors"] > 0 and t["memory"] > 0 for t in top)
+    assert monitor.cli("-signal", "a", "name=NOPE").returncode == 3
+    assert monitor.cli("-signal", "a").returncode == 2
+    assert monitor.cli("-signal", "a", "name=USR1").stdout == "SUCCESS\n"
+    assert monitor.cli("-drain", "b", "grace=0", "signal=").stdout == "b drained\n"
 
 
 # ---- who may
