@@ -186,7 +186,7 @@ def test_every_command_of_the_readme(demo, tree, part):
     restarted, state = said_to(answers, "curl")
     assert restarted == "SUCCESS" and '"state":"up"' in state
     check, = said_to(answers, "build/fota_monitor -env dev -conf=")
-    assert check.endswith(f"{tree.path}/conf/conf.json: env dev is well: 5 services")
+    assert check.startswith(f"{tree.path}/conf/conf.json: env dev is well: 5 services, 2 scripts\n")
     # Children of adopted services were told to end with them and may take a moment longer.
     wait_until(lambda: not tree.ours(), what="the README ends with everything stopped")
 
