@@ -48,8 +48,9 @@ local function compare(before, after, path, depth, changed)
     return
   end
   if depth > DEPTH_MAX then error("the configuration is nested too deeply, or contains itself", 0) end
-  local function step(key)
-    return path .. (math.type(key) == "integer" and "i" or "k") .. tostring(key) .. "\0"
+  local function step(key) -- a key that is a table may have a tostring of its own, which is not asked
+    local kind = math.type(key) == "integer" and "i" or "k"
+    return path .. kind .. ((type(key) == "string" or math.type(key)) and key or type(key)) .. "\0"
   end
   for key, value in next, after do compare(rawget(before, key), value, step(key), depth + 1, changed) end
   for key in next, before do

@@ -22,7 +22,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define JSON_MAX (16 * 1024 * 1024) /* bytes of a text that is decoded: it is done in one go */
+#define JSON_MAX (1024 * 1024) /* bytes of a text that is decoded: it is done in one go, 60 ms at worst */
 
 /* ---- errors */
 

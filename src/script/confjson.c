@@ -14,6 +14,7 @@
 #include <string.h>
 
 #define DEPTH_MAX 1000
+#define LOOK_EVERY 256 /* values */
 
 /* The names the decoder has for what it finds, and ours. */
 static const struct {
@@ -121,8 +122,8 @@ static bool encode_list(lua_State *L, int index, int depth, struct buf *out, str
         if (i > 1)
             buf_addc(out, ',');
         lua_rawgeti(L, index, (lua_Integer)i);
-        if (out->len > CONFJSON_TEXT_MAX)
-            return err_set(err, "the text would be larger than %d MB", CONFJSON_TEXT_MAX >> 20);
+        if (i % LOOK_EVERY == 0)
+            vm_look(L);
         if (!encode_value(L, lua_gettop(L), depth, out, err))
             return false;
         lua_pop(L, 1);
@@ -159,6 +160,8 @@ static bool encode_map(lua_State *L, int index, size_t n, int depth, struct buf 
         buf_addc(out, ':');
         lua_pushlstring(L, keys[i].s, keys[i].len);
         lua_rawget(L, index);
+        if (i % LOOK_EVERY == 0)
+            vm_look(L);
         if (!encode_value(L, lua_gettop(L), depth, out, err))
             return false;
         lua_pop(L, 1);
@@ -188,6 +191,8 @@ static bool encode_value(lua_State *L, int index, int depth, struct buf *out, st
 {
     size_t len = 0;
     const char *s = NULL;
+    if (out->len > CONFJSON_TEXT_MAX)
+        return err_set(err, "the text would be larger than %d MB", CONFJSON_TEXT_MAX >> 20);
     switch (lua_type(L, index)) {
     case LUA_TSTRING:
         s = lua_tolstring(L, index, &len);

@@ -22,8 +22,8 @@ bool confjson_decode(struct lua_State *L, int decoder, const char *text, size_t 
 /* Whether that value is JSON's null. */
 bool confjson_is_null(struct lua_State *L, int index);
 
-/* A list that makes a text longer than this fails: the same large string may be in it many times. */
-#define CONFJSON_TEXT_MAX (256 * 1024 * 1024)
+/* A value that makes a text longer than this fails: the same table may be in it many times. */
+#define CONFJSON_TEXT_MAX (64 * 1024 * 1024)
 
 /* Adds the value at index as JSON. Keys are sorted, so that equal values give
  * equal texts (the order of a Lua table differs from state to state); numbers

@@ -209,12 +209,14 @@ static int finish_env(lua_State *L)
     return 0;
 }
 
-/* Neither is bounded by what scripts may use. */
+/* Neither is bounded by what scripts may use: the first comes before them, the second grows with the configuration. */
 static bool protected_step(struct load *ld, lua_State *L, lua_CFunction step)
 {
+    struct vm *vm = vm_of(L);
     if (ld->in->scripts) {
-        vm_set_budget(ld->in->scripts->vm, 0);
-        vm_set_memory(ld->in->scripts->vm, 0);
+        bool after = step == finish_env;
+        vm_set_budget(vm, after ? CONFLOAD_READ_MS : 0);
+        vm_set_memory(vm, after ? CONFLOAD_READ_MB((int)(vm_memory(vm) >> 20)) : 0);
     }
     lua_pushcfunction(L, step);
     lua_pushlightuserdata(L, ld);

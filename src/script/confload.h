@@ -21,6 +21,11 @@ struct confload_input {
     struct buf *listing;   /* gets every value of the env and where it came from, a line each; NULL: not wanted */
 };
 
+/* What reading may take once scripts have had their hands on the tables: in one place a table, in a thousand the same
+ * one, it is no longer bounded by the length of a file. */
+#define CONFLOAD_READ_MS 2000
+#define CONFLOAD_READ_MB(used_mb) (2 * (used_mb) + 64)
+
 /* The defaults of `lua`. */
 #define CONFLOAD_BUDGET_MS 50
 #define CONFLOAD_MEMORY_MB 64

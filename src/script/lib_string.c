@@ -28,11 +28,9 @@ static int string_rep(lua_State *L)
     size_t total = (len + sep_len) * (size_t)n - sep_len;
     luaL_Buffer b;
     char *out = luaL_buffinitsize(L, &b, total);
-    for (lua_Integer i = 0; i < n; i++) {
-        if (i > 0)
-            out = mempcpy(out, sep, sep_len);
-        out = mempcpy(out, s, len);
-    }
+    memcpy(mempcpy(out, s, len), sep, n > 1 ? sep_len : 0);
+    for (size_t done = len + sep_len; done < total; done *= 2) /* twice as much each time */
+        memcpy(out + done, out, MIN(done, total - done));
     luaL_pushresultsize(&b, total);
     return 1;
 }

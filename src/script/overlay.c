@@ -91,10 +91,11 @@ static int compare(lua_State *L, void *arg)
 }
 
 /* The library's own work is not bounded by what scripts may use: it grows with the configuration. */
-static bool unbounded(struct step *st, int (*work)(lua_State *, void *), struct err *err)
+static bool with_room(struct step *st, int (*work)(lua_State *, void *), struct err *err)
 {
-    vm_set_budget(st->scripts->vm, 0);
-    vm_set_memory(st->scripts->vm, 0);
+    struct vm *vm = st->scripts->vm;
+    vm_set_budget(vm, CONFLOAD_READ_MS);
+    vm_set_memory(vm, CONFLOAD_READ_MB((int)(vm_memory(vm) >> 20)));
     return scripts_enter(st->scripts, work, st, err);
 }
 
@@ -109,14 +110,14 @@ static bool run_overlay(struct step *st, struct err *err)
 {
     bound(st);
     if (scripts_enter(st->scripts, run, st, err))
-        return unbounded(st, compare, err) || err_prefix(err, "overlay of %s", st->where);
+        return with_room(st, compare, err) || err_prefix(err, "overlay of %s", st->where);
     return err_prefix(err, "overlay of %s", st->where);
 }
 
 bool overlay_apply(struct scripts *s, int table_ref, struct confsource *source, struct err *err)
 {
     struct step st = {.scripts = s, .table = table_ref, .source = source};
-    if (!unbounded(&st, read_limits, err))
+    if (!with_room(&st, read_limits, err))
         return false;
     bound(&st);
     struct conf_lua limits = st.limits;
@@ -124,7 +125,7 @@ bool overlay_apply(struct scripts *s, int table_ref, struct confsource *source, 
     if (!scripts_load(s, &limits, err))
         return false;
     for (st.index = 1;; st.index++) {
-        if (!unbounded(&st, begin, err))
+        if (!with_room(&st, begin, err))
             return false;
         if (st.past)
             return true;

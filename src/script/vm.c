@@ -63,7 +63,7 @@ static int64_t read_ns(clockid_t id)
 }
 
 /* Whether the turn is over its budget. Processor time takes a system call, so it is read only when a budget's worth of
- * real time may have used it up; the first quarter of a turn counts as processor time without a look. */
+ * real time may have used it up; what went before the first look counts as a quarter of the budget at most. */
 static bool is_over(struct vm *vm)
 {
     if (vm->tripped || !vm->budget_ns || vm->depth == 0)
@@ -73,7 +73,7 @@ static bool is_over(struct vm *vm)
         return false;
     int64_t cpu = read_ns(CLOCK_THREAD_CPUTIME_ID), wall = now - vm->began_ns;
     if (vm->cpu_ns < 0)
-        vm->cpu_ns = cpu - wall;
+        vm->cpu_ns = cpu - MIN(wall, vm->budget_ns / 4);
     int64_t left = vm->budget_ns - (cpu - vm->cpu_ns);
     vm->look_ns = now + left;
     vm->tripped = left <= 0 || wall >= vm->budget_ns * WALL_FACTOR;
@@ -320,7 +320,8 @@ static void push_message(lua_State *L, int index)
         lua_pushcfunction(L, to_text);
         lua_pushvalue(L, index);
         if (lua_pcall(L, 1, 1, 0) != LUA_OK)
-            lua_pushfstring(L, "(error object is a %s whose __tostring fails)", luaL_typename(L, index));
+            lua_pushfstring(L, "(error object is a %s whose __tostring fails%s%s)", luaL_typename(L, index),
+                            lua_isstring(L, -1) ? ": " : "", lua_isstring(L, -1) ? lua_tostring(L, -1) : "");
     } else {
         lua_pushfstring(L, "(error object is a %s value)", luaL_typename(L, index));
     }

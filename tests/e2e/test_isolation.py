@@ -1,0 +1,100 @@
+"""Scripts that do what they must not: the monitor goes on, soon, and as it was."""
+
+import time
+
+from harness import is_sanitized, kill, wait_until
+
+# What each would do if it were let. True: it is stopped and told so; False: what it did is no error.
+EVIL = {
+    "while true do end": True,
+    "while true do pcall(error) end": True,
+    "while true do pcall(function() while true do end end) end": True,
+    "xpcall(function() while true do end end, function() while true do end end)": True,
+    "while true do coroutine.wrap(function() while true do end end)() end": True,
+    "local function f() pcall(coroutine.wrap(f)) return f() end f()": True,
+    "return string.rep('x', 1e10)": True,
+    "string.rep('', 1e10)": False,
+    "return ('a'):rep(30000):match('.-.-.-.-b')": True,
+    "local t = {} while true do t[#t + 1] = {} end": True,
+    "local s = 'x' while true do s = s .. s end": True,
+    "local function f() return f() + 1 end f()": True,
+    "setmetatable(_G, {__index = error, __newindex = error}) x = 1": True,
+    "string.format, table.concat, print, pairs, fm = nil": False,
+    "getmetatable('').__index = nil": True,
+    "fm.log = nil": True,
+    "rawset(fm, 'log', nil) rawset(fm.log, 'info', nil)": False,
+    "error({})": True,
+    "error(nil)": True,
+    "error(setmetatable({}, {__tostring = function() while true do end end}))": True,
+    "setmetatable({}, {__gc = function() error('x') end}) for i = 1, 1e5 do local t = {} end": False,
+    "setmetatable({}, {__gc = function() while true do end end}) for i = 1, 1e5 do local t = {} end": False,
+    "local t <close> = setmetatable({}, {__close = function() while true do end end})": True,
+    "require('../../../etc/passwd')": True,
+    "require('/etc/passwd')": True,
+    "io.open('/dev/null', 'w'):write('x')": True,
+    "for line in io.lines('/dev/zero') do end": True,
+    "fm.json.encode((function() local t = {} for i = 1, 60 do t = {t, t} end return t end)())": True,
+    "while true do pcall(fm.sleep, 0) end": None,  # waits each time: goes on until its caller is gone
+    "return setmetatable({}, {__index = function() while true do end end, __pairs = function() while true do end end})":
+        None,
+    "return (function() local t = {} for i = 1, 60 do t = {t, t} end return t end)()": True,
+    "table.sort({3, 2, 1}, function() while true do end end)": True,
+    "os.exit(1)": True,
+    "load('\\27Lua')()": True,
+}
+
+
+
+def write(monitor, name, text):
+    (monitor.home / "lua").mkdir(exist_ok=True)
+    (monitor.home / "lua" / f"{name}.lua").write_text(text, encoding="utf-8")
+
+
+SCRIPT = """
+fm.policy("stuck", function() while true do end end)
+fm.policy("wrong", function() error(setmetatable({}, {__tostring = function() error("no") end})) end)
+fm.on("exit", function() while true do end end)
+fm.on("exit", function() error({}) end)
+seen = 0
+fm.on("exit", function() seen = seen + 1 end)
+fm.command{ name = "seen", help = "how many", run = function() return { seen = seen } end }
+"""
+
+
+def test_whatever_a_script_does_the_monitor_goes_on(monitor):
+    for i, code in enumerate(EVIL):
+        write(monitor, f"evil{i}", f'fm.command{{ name = "evil{i}", help = "?", run = function() {code} end }}\n')
+    write(monitor, "good", 'fm.command{ name = "good", help = "!", run = function() fm.log.info("still here")\n'
+                                 'return { text = ("%d"):format(#table.concat({ "a", "b" })) } end }\n')
+    monitor.script("demo/run")
+    monitor.conf(svrs={"demo": "demo/run"})
+    monitor.start()
+    pid, = monitor.wait_up("demo")
+    for i, (code, fails) in enumerate(EVIL.items()):
+        began = time.monotonic()
+        answer = monitor.get(f"evil{i}", timeout=1)
+        took = time.monotonic() - began
+        if fails is not None:
+            assert answer.status == (500 if fails else 200), (code, answer)
+            assert took < (5 if is_sanitized() else 1.5), (code, took)
+        began = time.monotonic()
+        good = monitor.get("good", format="json")
+        assert good.json()["text"] == "2", (code, good)
+        assert time.monotonic() - began < (5 if is_sanitized() else 1.5), code
+    assert monitor.alive and monitor.status("demo")["pid"] == pid
+
+
+def test_a_policy_or_a_handler_that_is_stuck_holds_up_nothing(monitor):
+    write(monitor, "site", SCRIPT)
+    monitor.script("a/run")
+    monitor.script("b/run")
+    monitor.conf(svrs={"a": {"cmd": "a/run", "policy": "stuck"}, "b": {"cmd": "b/run", "policy": "wrong"}})
+    monitor.start()
+    for n, name in enumerate(("a", "b"), 1):
+        monitor.wait_up("a", "b")
+        old = monitor.status(name)["pid"]
+        kill(old)
+        monitor.wait_new_pid(name, old)
+        wait_until(lambda n=n: monitor.get("seen", format="json").json()["seen"] == n, what="the last handler")
+    decisions = [str(event) for event in monitor.events(kind="decision")]
+    assert "over budget" in decisions[0] and "__tostring fails" in decisions[1]
