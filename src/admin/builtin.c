@@ -3,6 +3,7 @@
 #include "clog.h"
 #include "events.h"
 #include "load.h"
+#include "logs.h"
 #include "metrics.h"
 #include "reconf.h"
 #include "status.h"
@@ -12,8 +13,6 @@
 #include <string.h>
 
 #define LINES_MAX 100000
-#define LOG_LINES 20
-#define LOG_BYTES (1024 * 1024) /* of one log in one answer */
 
 /* The event of who asked for it, in the service's own story. */
 static uint64_t asked(struct request *r, struct service *s)
@@ -91,64 +90,10 @@ static void add_events_json(struct buf *b, const struct service *s, size_t lines
     buf_addc(b, ']');
 }
 
-static bool lines_arg(struct request *r, size_t *lines)
-{
-    const char *text = request_arg(r, "lines");
-    char *end = NULL;
-    long n = text ? strtol(text, &end, 10) : 0;
-    *lines = (size_t)n;
-    if (!text || (*text && !*end && n > 0 && n <= LINES_MAX))
-        return true;
-    request_fail(r, 400, EXIT_USAGE, "bad_argument", "lines: must be a number from 1 to %d, got \"%s\"", LINES_MAX,
-                 text);
-    return false;
-}
-
-/* ---- log */
-
-static void add_log_json(struct buf *b, const char *text)
-{
-    buf_addc(b, '[');
-    for (const char *line = text, *end; (end = strchr(line, '\n')); line = end + 1) {
-        buf_adds(b, line == text ? "" : ",\n");
-        buf_add_jsonn(b, line, (size_t)(end - line));
-    }
-    buf_addc(b, ']');
-}
-
-static void run_log(struct request *r)
-{
-    size_t lines;
-    if (!lines_arg(r, &lines))
-        return;
-    struct world *w = r->admin->mon->world;
-    bool json = r->format == FORMAT_JSON;
-    buf_adds(&r->body, json ? "{\"services\":{" : "");
-    for (size_t i = 0; i < r->nslots; i++) {
-        const struct service *s = r->slots[i].service;
-        char *path = launch_log_path(r->admin->mon->conf, s->conf);
-        char *text = path ? w->ops->tail(w, path, lines ? (int)lines : LOG_LINES, LOG_BYTES) : NULL;
-        if (json) {
-            buf_adds(&r->body, i ? ",\n" : "");
-            buf_add_json(&r->body, s->conf->name);
-            buf_addc(&r->body, ':');
-            add_log_json(&r->body, text ? text : "");
-        } else {
-            if (r->nslots > 1)
-                buf_addf(&r->body, "%s%s:\n", i ? "\n" : "", s->conf->name);
-            buf_adds(&r->body, text ? text : "");
-        }
-        free(text);
-        free(path);
-    }
-    buf_adds(&r->body, json ? "}}\n" : "");
-    request_done(r, 200, EXIT_OK);
-}
-
 static void run_history(struct request *r)
 {
-    size_t lines;
-    if (!lines_arg(r, &lines))
+    uint64_t lines = 0;
+    if (!request_number(r, "lines", 1, LINES_MAX, &lines))
         return;
     bool json = r->format == FORMAT_JSON;
     buf_adds(&r->body, json ? "{\"services\":{" : "");
@@ -401,8 +346,8 @@ const struct command builtin_commands[] = {
     {.name = "log",
      .help = "the end of the console logs of services",
      .services = COMMAND_SERVICES,
-     .args = ARGS({"lines", "how many lines of each", "20"}),
-     .run = run_log},
+     .args = ARGS({"lines", "how many lines of each", "20"}, {"follow", "1: go on with what is written", NULL}),
+     .run = logs_run},
     {.name = "events",
      .help = "what happened, newest last, also before the monitor was started",
      .services = COMMAND_ANY_SERVICES,

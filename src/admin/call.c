@@ -358,6 +358,7 @@ static const struct path {
 } paths[] = {
     {"/", NULL, FORMAT_TEXT},
     {"/events", "events", FORMAT_SSE},
+    {"/log", "log", FORMAT_TEXT},
     {"/metrics", "metrics", FORMAT_METRICS},
 };
 

@@ -79,7 +79,7 @@ struct admin {
     struct scripts *scripts;        /* set by scripted_set; NULL: there are none */
     char token[TOKEN_SIZE];         /* "": there is none, nobody can show it */
     uint64_t requests;              /* how many were made */
-    struct uv_loop_s *loop;         /* for what is done by threads; NULL: nothing is */
+    struct uv_loop_s *loop;         /* what watches files; NULL: nothing does */
     struct metrics_lag *lag;        /* NULL: it is not measured */
     struct metrics_source *sources; /* of further metrics; metrics_add_source */
     struct facts *facts;            /* kept by facts.c */

@@ -3,7 +3,6 @@
 #include "event_reader.h"
 #include "story.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -245,21 +244,6 @@ static void on_cancel(struct request *r)
 
 /* ---- what is asked */
 
-static bool number_arg(struct request *r, const char *key, uint64_t max, uint64_t *out)
-{
-    const char *text = request_arg(r, key);
-    char *end = NULL;
-    if (!text)
-        return true;
-    errno = 0;
-    *out = strtoull(text, &end, 10);
-    if (*text >= '0' && *text <= '9' && !*end && !errno && *out <= max)
-        return true;
-    request_fail(r, 400, EXIT_USAGE, "bad_argument", "%s: must be a number from 0 to %" PRIu64 ", got \"%s\"", key, max,
-                 text);
-    return false;
-}
-
 static bool bad_kind(struct request *r, const char *name)
 {
     struct buf known = {0};
@@ -296,8 +280,8 @@ static bool parse(struct request *r, struct follower *f)
     bool sse = r->format == FORMAT_SSE;
     const char *follow = request_arg(r, "follow"), *all = r->service_text;
     uint64_t since = 0, lines = sse ? 0 : LINES_DEFAULT;
-    if (!kinds_arg(r, &f->kinds) || !number_arg(r, "since", INT64_MAX, &since) ||
-        !number_arg(r, "lines", LINES_MAX, &lines))
+    if (!kinds_arg(r, &f->kinds) || !request_number(r, "since", 0, INT64_MAX, &since) ||
+        !request_number(r, "lines", 0, LINES_MAX, &lines))
         return false;
     f->follow = sse || (follow && strcmp(follow, "0") != 0);
     f->lines = (size_t)lines;

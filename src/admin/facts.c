@@ -1,12 +1,11 @@
 #include "facts.h"
 
 #include <stdlib.h>
-#include <uv.h>
 
 #define JOBS 2 /* read side by side */
 
 struct job {
-    uv_work_t work;
+    struct world_work work;
     struct facts *facts;
     struct fact *begin, *end;
 };
@@ -34,7 +33,7 @@ static void read_fact(struct fact *f)
     f->fds = procfs_count_fds(f->pid);
 }
 
-static void on_work(uv_work_t *work)
+static void on_work(struct world_work *work)
 {
     struct job *j = CONTAINER_OF(work, struct job, work);
     for (struct fact *f = j->begin; f < j->end; f++)
@@ -66,9 +65,9 @@ static void tell(struct facts *f)
     }
 }
 
-static void on_done(uv_work_t *work, int status)
+static void on_done(struct world_work *work, bool wanted)
 {
-    (void)status;
+    (void)wanted; /* what was not read is not known */
     struct facts *f = CONTAINER_OF(work, struct job, work)->facts;
     if (--f->running > 0)
         return;
@@ -78,14 +77,14 @@ static void on_done(uv_work_t *work, int status)
         free(f);
 }
 
-/* Without a loop, or a thread, it is done here and now. */
+/* Where there is no thread to be had it is done here and now. */
 static void start_job(struct facts *f, struct job *j)
 {
-    uv_loop_t *loop = f->admin->loop;
-    if (loop && !uv_queue_work(loop, &j->work, on_work, on_done))
-        f->running++;
-    else
+    struct world *w = f->admin->mon->world;
+    if (w->ops->work(w, &j->work))
         on_work(&j->work);
+    else
+        f->running++;
 }
 
 static struct facts *facts_new(struct admin *admin)
@@ -101,8 +100,10 @@ static struct facts *facts_new(struct admin *admin)
         f->items[i] = (struct fact){.pid = p->pid, .start_ticks = p->start_ticks, .fds = -1};
     }
     for (size_t i = 0; i < JOBS; i++) {
-        f->jobs[i] = (struct job){
-            .facts = f, .begin = f->items + f->count * i / JOBS, .end = f->items + f->count * (i + 1) / JOBS};
+        f->jobs[i] = (struct job){.work = {.run = on_work, .done = on_done, .owner = f},
+                                  .facts = f,
+                                  .begin = f->items + f->count * i / JOBS,
+                                  .end = f->items + f->count * (i + 1) / JOBS};
         start_job(f, &f->jobs[i]);
     }
     return admin->facts = f;

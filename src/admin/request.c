@@ -3,6 +3,8 @@
 #include "clog.h"
 #include "scripted.h"
 
+#include <errno.h>
+#include <inttypes.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -130,6 +132,23 @@ void request_abort(struct request *r, int status, int exit_code, const char *cod
 {
     cancel(r);
     request_fail(r, status, exit_code, code, "%s", text);
+}
+
+bool request_number(struct request *r, const char *key, uint64_t min, uint64_t max, uint64_t *out)
+{
+    const char *text = request_arg(r, key);
+    char *end = NULL;
+    if (!text)
+        return true;
+    errno = 0;
+    uint64_t n = strtoull(text, &end, 10);
+    if (*text >= '0' && *text <= '9' && !*end && !errno && n >= min && n <= max) {
+        *out = n;
+        return true;
+    }
+    request_fail(r, 400, EXIT_USAGE, "bad_argument", "%s: must be a number from %" PRIu64 " to %" PRIu64 ", got \"%s\"",
+                 key, min, max, text);
+    return false;
 }
 
 /* ---- streams */

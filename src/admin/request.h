@@ -112,6 +112,10 @@ void request_free(struct request *r);
 /* For commands: the value of an argument, or NULL. */
 const char *request_arg(const struct request *r, const char *key);
 
+/* For commands: the number an argument is; when it is not given *out stays as it is. false: it is
+ * none within min..max, and that was answered. */
+bool request_number(struct request *r, const char *key, uint64_t min, uint64_t max, uint64_t *out);
+
 /* For commands: the answer is in r->body. Text and tables as they are; JSON is an object. Ends a
  * stream; its status stays 200. */
 void request_done(struct request *r, int status, int exit_code);

@@ -46,6 +46,7 @@ static struct request *scrape(void)
     struct request *r = request_new(&admin, "a test");
     request_set(r, "command", "metrics");
     request_run(r, NULL, NULL);
+    run(0);
     assert_true(r->done);
     assert_int_equal(r->status, 200);
     return r;
