@@ -148,6 +148,7 @@ static void run_scripted(struct request *r)
                   r->service_text ? r->service_text : "", r->who);
     }
     make_ask(r, &ask, names, keys, values);
+    request_endless(r); /* a rolling restart takes as long as it takes */
     r->cancel = on_cancel;
     r->drained = on_drained;
     r->data = script_call_start(sc->scripts, &ask, &ops, r, &err);

@@ -334,7 +334,7 @@ void scripts_drop(struct scripts *s)
 
 void scripts_rest(struct scripts *s)
 {
-    if (!s->retired || s->holders || s->calls || s->current)
+    if (!s->retired || s->holders || s->calls || s->running)
         return;
     scripts_free(s);
 }

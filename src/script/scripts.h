@@ -53,6 +53,7 @@ struct scripts {
     bool deciding;        /* a policy is being asked, maybe from inside a task's own command */
     struct task *ready, *ready_last;
     struct timer runner; /* resumes what is ready, outside of anybody's call */
+    bool running;        /* it does so just now */
 
     struct script_timer *timers;
     struct script_call *calls;

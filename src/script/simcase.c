@@ -60,7 +60,8 @@ static void forget_events(struct simcase *c, size_t n)
     for (size_t i = 0; i < n; i++)
         free(c->events[i].event);
     c->nevents -= n;
-    memmove(c->events, c->events + n, c->nevents * sizeof *c->events);
+    if (n)
+        memmove(c->events, c->events + n, c->nevents * sizeof *c->events);
 }
 
 static void on_event(struct event_listener *l, const char *service, const struct event *e)

@@ -166,6 +166,7 @@ void task_on_run(struct timer *runner)
 {
     struct scripts *s = CONTAINER_OF(runner, struct scripts, runner);
     int64_t start_ms = clock_mono_ms();
+    s->running = true; /* whatever ends, it is not freed under our feet */
     scripts_deliver(s);
     /* What becomes ready meanwhile waits for the next turn, so that tasks that wake each other do not keep the loop. */
     struct task *last = s->ready_last;
@@ -182,6 +183,7 @@ void task_on_run(struct timer *runner)
     }
     if (s->ready || s->events)
         arm_runner(s, 0);
+    s->running = false;
     scripts_rest(s);
 }
 
