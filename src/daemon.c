@@ -233,6 +233,8 @@ static void close_handle(uv_handle_t *handle, void *arg)
 
 static void take_apart(struct app *app)
 {
+    if (app->mon)
+        monitor_finish(app->mon); /* what was asked for */
     http_free(app->http);
     autoreload_free(app->autoreload);
     scripted_set(&app->admin, NULL);

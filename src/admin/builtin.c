@@ -14,12 +14,6 @@
 
 #define LINES_MAX 100000
 
-/* The event of who asked for it, in the service's own story. */
-static uint64_t asked(struct request *r, struct service *s)
-{
-    return monitor_note(r->admin->mon, s, EVENT_COMMAND, 0, "%s asked for by %s", r->command->name, r->who);
-}
-
 static void log_command(const struct request *r)
 {
     const char *names = r->service_text;
@@ -32,40 +26,49 @@ static void run_status(struct request *r)
     request_done(r, 200, all_up ? EXIT_OK : EXIT_SERVICE);
 }
 
-/* The three commands that only differ in what they call and wait for. */
-static void command_all(struct request *r, void (*command)(struct service *, uint64_t), enum service_goal goal)
+static bool start(struct service *s, uint64_t cause, struct err *err)
 {
-    log_command(r);
-    for (size_t i = 0; i < r->nslots; i++)
-        command(r->slots[i].service, asked(r, r->slots[i].service));
-    request_wait(r, goal);
+    (void)err;
+    service_start(s, cause);
+    return true;
+}
+
+static bool stop(struct service *s, uint64_t cause, struct err *err)
+{
+    (void)err;
+    service_stop(s, cause);
+    return true;
+}
+
+static bool restart(struct service *s, uint64_t cause, struct err *err)
+{
+    (void)err;
+    service_restart(s, cause);
+    return true;
 }
 
 static void run_start(struct request *r)
 {
-    command_all(r, service_start, GOAL_UP);
+    log_command(r);
+    request_each(r, start, GOAL_UP);
 }
 
 static void run_stop(struct request *r)
 {
-    command_all(r, service_stop, GOAL_DOWN);
+    log_command(r);
+    request_each(r, stop, GOAL_DOWN);
 }
 
 static void run_restart(struct request *r)
 {
-    command_all(r, service_restart, GOAL_UP);
+    log_command(r);
+    request_each(r, restart, GOAL_UP);
 }
 
 static void run_grestart(struct request *r)
 {
     log_command(r);
-    for (size_t i = 0; i < r->nslots; i++) {
-        struct err err = {0};
-        struct service *s = r->slots[i].service;
-        if (!service_grestart(s, asked(r, s), &err))
-            request_slot_fail(&r->slots[i], err.text);
-    }
-    request_wait(r, GOAL_UP);
+    request_each(r, service_grestart, GOAL_UP);
 }
 
 static void add_events_json(struct buf *b, const struct service *s, size_t lines)

@@ -56,6 +56,11 @@ void request_free(struct request *r)
     r->news = NULL;
     cancel(r);
     world_timer_clear(r->admin->mon->world, &r->timer);
+    if (r->working) {
+        request_slots_drop(r);
+        r->done = r->orphaned = true;
+        return;
+    }
     request_slots_free(r);
     for (size_t i = 0; i < r->nargs; i++) {
         free(r->args[i].key);

@@ -18,8 +18,9 @@ enum request_format {
 /* What became of one service of a request. */
 struct request_slot {
     struct service_wait wait;
+    struct order order; /* its command, or only the wait, while others before it have not been given yet */
     struct request *request;
-    struct service *service; /* valid inside command.run, and while request_wait waits for it; else NULL */
+    struct service *service; /* valid inside command.run, and while it is waited for; else NULL */
     char *name;
     bool settled; /* what became of it is known */
     bool ok;
@@ -58,7 +59,15 @@ struct request {
     int64_t limit_ms; /* what the timer was set to */
 
     struct request_slot *slots;
-    size_t nslots, open; /* open: waited for */
+    size_t nslots, open; /* open: not settled yet */
+    enum service_goal goal;
+
+    /* request_each: */
+    bool (*each)(struct service *s, uint64_t cause, struct err *err);
+    struct monitor_work work;
+    size_t next;   /* slot to be commanded */
+    bool working;  /* there are more of them */
+    bool orphaned; /* it was freed meanwhile: gone when that is done */
 
     struct buf members; /* of the JSON answer of request_wait, besides "ok" and "services": each ended by a comma */
 
@@ -137,11 +146,15 @@ void request_endless(struct request *r);
 void request_fail(struct request *r, int status, int exit_code, const char *code, const char *fmt, ...)
     PRINTF_LIKE(5, 6);
 
+/* For commands: gives this command to all services of the request, in slices, so that others are
+ * answered meanwhile, then does as request_wait. Goes on also when nobody waits any more. What
+ * `each` refuses (false with a message) has failed. */
+void request_each(struct request *r, bool (*each)(struct service *s, uint64_t cause, struct err *err),
+                  enum service_goal goal);
+
 /* For commands: waits until all services of the request have reached the goal, then
  * answers SUCCESS or FAIL. Text that is in the body already stays before it. */
 void request_wait(struct request *r, enum service_goal goal);
-/* For commands, before request_wait: this service has failed already. */
-void request_slot_fail(struct request_slot *slot, const char *why);
 
 /* For request.c: */
 /* The services asked for as slots; false: the request was answered with an error. */

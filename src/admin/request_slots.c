@@ -104,7 +104,9 @@ bool request_slots_find(struct request *r)
     return !given || !strcmp(r->service_text, "all") ? all_services(r) : named_services(r);
 }
 
-/* ---- waiting for services */
+/* ---- commanding services, and waiting for them */
+
+#define GONE "it is not configured any more"
 
 static void add_json_slots(struct request *r, bool ok)
 {
@@ -166,37 +168,104 @@ static void settle(struct request_slot *slot, const char *why)
     slot->service = NULL;
 }
 
+static void close_slot(struct request_slot *slot, const char *why)
+{
+    struct request *r = slot->request;
+    settle(slot, why);
+    if (--r->open == 0)
+        answer_slots(r, 500);
+}
+
 static void on_wait(struct service_wait *w, struct service *s, const char *why)
 {
     (void)s;
-    struct request_slot *slot = CONTAINER_OF(w, struct request_slot, wait);
-    settle(slot, why);
-    if (--slot->request->open == 0)
-        answer_slots(slot->request, 500);
+    close_slot(CONTAINER_OF(w, struct request_slot, wait), why);
 }
 
-void request_slot_fail(struct request_slot *slot, const char *why)
+/* It is the turn of this slot: the command, if there is one, then the wait for it. */
+static void on_turn(struct order *o, struct service *s)
 {
-    settle(slot, why);
+    struct request_slot *slot = CONTAINER_OF(o, struct request_slot, order);
+    struct request *r = slot->request;
+    struct err err = {0};
+    bool ok = true;
+    if (s && r->each) {
+        /* In the service's own story: who asked for it. */
+        uint64_t asked = monitor_note(s->mon, s, EVENT_COMMAND, 0, "%s asked for by %s", r->command->name, r->who);
+        ok = r->each(s, asked, &err);
+    }
+    if (r->done)
+        return;
+    if (!s || !ok) {
+        close_slot(slot, s ? err.text : GONE);
+        return;
+    }
+    slot->service = s;
+    slot->wait = (struct service_wait){.goal = r->goal, .done = on_wait};
+    service_wait_add(s, &slot->wait);
+}
+
+static void open_slots(struct request *r, enum service_goal goal)
+{
+    r->goal = goal;
+    r->open = 1; /* ours, so that services that are there already do not answer too early */
+    for (size_t i = 0; i < r->nslots; i++) {
+        struct request_slot *slot = &r->slots[i];
+        struct service *s = monitor_find(r->admin->mon, slot->name);
+        slot->service = NULL;
+        slot->order.run = on_turn;
+        r->open++;
+        if (s && (r->each || s->orders))
+            order_add(s, &slot->order);
+        else
+            on_turn(&slot->order, s);
+    }
+}
+
+static void close_open(struct request *r)
+{
+    if (!r->done && --r->open == 0)
+        answer_slots(r, 500);
 }
 
 void request_wait(struct request *r, enum service_goal goal)
 {
-    r->open = 1; /* ours, so that services that are there already do not answer too early */
-    for (size_t i = 0; i < r->nslots; i++) {
-        struct request_slot *slot = &r->slots[i];
-        if (slot->settled)
-            continue;
-        if (!slot->service && !(slot->service = monitor_find(r->admin->mon, slot->name))) {
-            settle(slot, "it is not configured any more");
-            continue;
-        }
-        r->open++;
-        slot->wait = (struct service_wait){.goal = goal, .done = on_wait};
-        service_wait_add(slot->service, &slot->wait);
-    }
-    if (--r->open == 0)
-        answer_slots(r, 500);
+    open_slots(r, goal);
+    close_open(r);
+}
+
+static bool command_next(struct monitor_work *w)
+{
+    struct request *r = CONTAINER_OF(w, struct request, work);
+    if (r->next < r->nslots && r->slots[r->next].order.service)
+        order_settle(r->slots[r->next].order.service);
+    if (++r->next < r->nslots)
+        return true;
+    r->working = false;
+    if (r->orphaned)
+        request_free(r);
+    else
+        close_open(r);
+    return false;
+}
+
+void request_each(struct request *r, bool (*each)(struct service *s, uint64_t cause, struct err *err),
+                  enum service_goal goal)
+{
+    r->each = each;
+    r->working = true;
+    r->work.step = command_next;
+    open_slots(r, goal);
+    monitor_do(r->admin->mon, &r->work);
+}
+
+/* A command that waits for its turn stays: it was asked for. */
+static void take_back(struct request_slot *slot)
+{
+    if (slot->service)
+        service_wait_remove(slot->service, &slot->wait);
+    if (!slot->request->each)
+        order_remove(&slot->order);
 }
 
 void request_slots_expire(struct request *r, const char *why)
@@ -206,8 +275,9 @@ void request_slots_expire(struct request *r, const char *why)
         if (slot->settled)
             continue;
         char text[160];
-        snprintf(text, sizeof text, "%s; it is %s", why, machine_state_name(slot->service->state));
-        service_wait_remove(slot->service, &slot->wait);
+        const struct service *s = slot->service ? slot->service : slot->order.service;
+        snprintf(text, sizeof text, "%s; it is %s", why, s ? machine_state_name(s->state) : "gone");
+        take_back(slot);
         settle(slot, text);
     }
     r->open = 0;
@@ -217,8 +287,7 @@ void request_slots_expire(struct request *r, const char *why)
 void request_slots_drop(struct request *r)
 {
     for (size_t i = 0; i < r->nslots; i++) {
-        if (r->open && r->slots[i].service)
-            service_wait_remove(r->slots[i].service, &r->slots[i].wait);
+        take_back(&r->slots[i]);
         r->slots[i].service = NULL;
     }
     r->open = 0;

@@ -53,7 +53,7 @@ void monitor_flush(struct monitor *m)
         clog_error("journal %s: %s; events are kept in memory and tried again", m->journal.path, strerror(-r));
 }
 
-/* ---- starts, in slices */
+/* ---- commands and starts, in slices */
 
 void monitor_unqueue(struct monitor *m, struct service *s)
 {
@@ -83,6 +83,37 @@ static bool slice_is_spent(struct monitor *m)
     return false;
 }
 
+static void queue_work(struct monitor *m, struct monitor_work *w)
+{
+    w->next = NULL;
+    *(m->work_tail ? &m->work_tail->next : &m->work_head) = w;
+    m->work_tail = w;
+}
+
+/* A piece of the first; whose turn comes again when all others have had theirs. */
+static void do_piece(struct monitor *m)
+{
+    struct monitor_work *w = m->work_head;
+    m->work_head = w->next;
+    if (!m->work_head)
+        m->work_tail = NULL;
+    if (w->step(w))
+        queue_work(m, w);
+}
+
+void monitor_do(struct monitor *m, struct monitor_work *w)
+{
+    queue_work(m, w);
+    while (m->work_head && !slice_is_spent(m))
+        do_piece(m);
+}
+
+void monitor_finish(struct monitor *m)
+{
+    while (m->work_head)
+        do_piece(m);
+}
+
 void monitor_queue_start(struct monitor *m, struct service *s)
 {
     if (!m->queue_head && !slice_is_spent(m)) {
@@ -103,6 +134,8 @@ void monitor_queue_start(struct monitor *m, struct service *s)
 static void on_slice(struct timer *t)
 {
     struct monitor *m = CONTAINER_OF(t, struct monitor, slice);
+    while (m->work_head && !slice_is_spent(m))
+        do_piece(m);
     while (m->queue_head && !slice_is_spent(m)) {
         struct service *s = m->queue_head;
         monitor_unqueue(m, s);
@@ -376,6 +409,9 @@ void monitor_start(struct monitor *m)
 void monitor_free(struct monitor *m)
 {
     m->world->ops->unscan(m->world, m);
+    for (size_t i = 0; i < m->nsvcs; i++)
+        order_drop(m->svcs[i]);
+    monitor_finish(m); /* with nothing left to do but to end it */
     struct timer *own[] = {&m->probe, &m->audit, &m->slice, &m->reap, &m->settle, &m->retry};
     for (size_t i = 0; i < m->nsvcs; i++) {
         service_fini(m->svcs[i]);

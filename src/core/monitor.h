@@ -15,7 +15,7 @@
 #define MONITOR_SETTLE_MS 2000
 /* A look at the process table that could not be had is tried again after this. */
 #define MONITOR_RETRY_MS 1000
-/* No longer than this are services started before the loop turns to other things. */
+/* No longer than this are services commanded and started before the loop turns to other things. */
 #define MONITOR_SLICE_MS 4
 
 /* What scripts may decide. Every hook may be NULL. */
@@ -23,6 +23,12 @@ struct monitor_hooks {
     void *arg;
     /* After an end nobody asked for. false: the core's own policy decides. */
     bool (*decide)(void *arg, struct service *s, const struct service_exit *exit, struct decision *out);
+};
+
+/* Something that takes long, done in pieces between which the loop turns to other things. */
+struct monitor_work {
+    struct monitor_work *next;
+    bool (*step)(struct monitor_work *w); /* does one small piece; false: it was the last (*w may be gone by then) */
 };
 
 struct monitor {
@@ -43,7 +49,8 @@ struct monitor {
     int64_t start_ms, start_wall_ms;
 
     struct timer probe, audit, slice, reap, settle, retry;
-    struct service *queue_head, *queue_tail; /* starts waiting for their turn */
+    struct service *queue_head, *queue_tail;    /* starts waiting for their turn */
+    struct monitor_work *work_head, *work_tail; /* what is being done, a piece of each in turn */
     int64_t slice_start_ms;
     bool surveying, survey_again, audit_due;
     bool surveyed;      /* services have been looked for once */
@@ -81,6 +88,11 @@ uint64_t monitor_note(struct monitor *m, struct service *s, enum event_kind kind
 /* The event with that number, from whoever has it; *owner (may be NULL) is set to the
  * service, NULL for the monitor's own. NULL when nobody remembers it. */
 const struct event *monitor_event(const struct monitor *m, const struct service *first, uint64_t seq);
+
+/* Does it: at once as far as this turn's slice goes, the rest in later turns. Several take turns. */
+void monitor_do(struct monitor *m, struct monitor_work *w);
+/* Does all that is left of what is being done, however long it takes: the loop is about to end. */
+void monitor_finish(struct monitor *m);
 
 /* For service.c: a start is wanted. Calls service_launch now or in a later slice. */
 void monitor_queue_start(struct monitor *m, struct service *s);

@@ -164,12 +164,53 @@ void reconf_print(struct buf *b, const struct reconf *r)
     print_settings(b, r->settings);
 }
 
+#define ADDED "added to the configuration"
+#define CHANGED "changed in the configuration"
+
+/* Those that must be restarted, one after the other. Frees itself. */
+struct restarts {
+    struct monitor_work work;
+    size_t count, next;
+    struct restart {
+        struct order order;
+        uint64_t cause;
+    } items[];
+};
+
+static void restart(struct order *o, struct service *s)
+{
+    if (!s)
+        return;
+    uint64_t cause = CONTAINER_OF(o, struct restart, order)->cause;
+    monitor_note(s->mon, s, EVENT_CONFIG, cause, CHANGED);
+    service_restart(s, cause);
+}
+
+static void add_restart(struct restarts *r, struct service *s, uint64_t cause)
+{
+    struct restart *item = &r->items[r->count++];
+    *item = (struct restart){.order.run = restart, .cause = cause};
+    order_add(s, &item->order);
+}
+
+static bool restart_next(struct monitor_work *w)
+{
+    struct restarts *r = CONTAINER_OF(w, struct restarts, work);
+    if (r->next < r->count && r->items[r->next].order.service)
+        order_settle(r->items[r->next].order.service);
+    if (++r->next < r->count)
+        return true;
+    free(r);
+    return false;
+}
+
 /* What the new set is made of, ready before anything is changed. */
 struct next_set {
     struct service **svcs;     /* in the new order; kept ones are the old objects */
     struct launch_ids **ids;   /* in the same order */
     struct conf_service **own; /* one box for each service that goes */
     size_t count, nown;
+    struct restarts *restarts;
 };
 
 static void next_fini(struct monitor *m, struct next_set *n, bool used)
@@ -185,8 +226,10 @@ static void next_fini(struct monitor *m, struct next_set *n, bool used)
     }
     for (size_t i = 0; !used && i < n->nown; i++)
         free(n->own[i]);
-    if (!used)
+    if (!used) {
         free(n->svcs);
+        free(n->restarts);
+    }
     free(n->ids);
     free(n->own);
 }
@@ -198,8 +241,10 @@ static bool next_make(struct monitor *m, const struct conf *next, const struct r
     n->svcs = calloc(next->nsvrs + 1, sizeof *n->svcs);
     n->ids = calloc(next->nsvrs + 1, sizeof *n->ids);
     n->own = calloc(m->nsvcs + 1, sizeof *n->own);
-    if (!n->svcs || !n->ids || !n->own)
+    n->restarts = calloc(1, sizeof *n->restarts + plan->nitems * sizeof *n->restarts->items);
+    if (!n->svcs || !n->ids || !n->own || !n->restarts)
         return err_nomem(err);
+    n->restarts->work.step = restart_next;
     for (; n->count < next->nsvrs; n->count++) {
         const struct conf_service *c = &next->svrs[n->count];
         struct err why = {0};
@@ -256,7 +301,8 @@ bool reconf_apply(struct monitor *m, struct conf *next, struct reconf *plan, uin
     size_t own = 0;
     struct service **gone = calloc(plan->nitems + 1, sizeof *gone);
     for (size_t i = 0; gone && i < plan->nitems; i++)
-        gone[i] = monitor_find(m, plan->items[i].name);
+        if ((gone[i] = monitor_find(m, plan->items[i].name)) && plan->items[i].kind == RECONF_REMOVED)
+            order_settle(gone[i]); /* what was asked for before it goes */
     if (!gone) {
         next_fini(m, &n, false);
         return err_nomem(err);
@@ -276,11 +322,10 @@ bool reconf_apply(struct monitor *m, struct conf *next, struct reconf *plan, uin
     }
     for (size_t i = 0; i < plan->nitems; i++) {
         struct service *s = monitor_find(m, plan->items[i].name);
-        if (s && plan->items[i].kind != RECONF_REMOVED)
-            monitor_note(m, s, EVENT_CONFIG, cause, "%s the configuration",
-                         plan->items[i].kind == RECONF_ADDED ? "added to" : "changed in");
         if (s && plan->items[i].restart)
-            service_restart(s, cause);
+            add_restart(n.restarts, s, cause);
+        else if (s && plan->items[i].kind != RECONF_REMOVED)
+            monitor_note(m, s, EVENT_CONFIG, cause, plan->items[i].kind == RECONF_ADDED ? ADDED : CHANGED);
     }
     /* One that comes back while the old one is still stopping begins when that is gone. */
     for (const struct service *leaving = m->removed; leaving; leaving = leaving->next_queued) {
@@ -295,5 +340,6 @@ bool reconf_apply(struct monitor *m, struct conf *next, struct reconf *plan, uin
     free(old_svcs);
     next_fini(m, &n, true);
     conf_free(old);
+    monitor_do(m, &n.restarts->work);
     return true;
 }

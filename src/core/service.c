@@ -585,6 +585,7 @@ struct service *service_new(struct monitor *mon, const struct conf_service *conf
 
 void service_fini(struct service *s)
 {
+    order_drop(s);
     tell_waits(s, GOAL_UP, "the monitor lets go of it");
     tell_waits(s, GOAL_DOWN, "the monitor lets go of it");
     world_timer_clear(world_of(s), &s->timer);

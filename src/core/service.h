@@ -9,6 +9,7 @@
 #include "lastexit.h"
 #include "launch.h"
 #include "machine.h"
+#include "order.h"
 #include "policy.h"
 #include "world.h"
 
@@ -87,6 +88,7 @@ struct service {
     struct event_ring events;
     struct service_exit last_exit;
     struct service_wait *waits;
+    struct order *orders; /* commands that wait for their turn */
 };
 
 /* A service that is down, ready to be commanded. NULL with a message that names it
@@ -96,7 +98,7 @@ struct service *service_new(struct monitor *mon, const struct conf_service *conf
 /* Forgets everything; its process is let go of, not touched. Waits are told. */
 void service_fini(struct service *s);
 
-/* Commands. `cause` is the event of who asked. They set what is wanted and return at
+/* Commands, after order_settle. `cause` is the event of who asked. They set what is wanted and return at
  * once; add a wait to learn the outcome. Waits of an opposite command are told that
  * they were superseded. */
 void service_start(struct service *s, uint64_t cause);

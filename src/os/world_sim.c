@@ -162,6 +162,7 @@ static int send_signal(struct world *w, const struct proc *p, int sig, enum proc
     if (sig == 0)
         return 0;
     bool group = scope == PROC_GROUP && p->leader;
+    self(w)->now_ms += h->process->b.signal_ms;
     note_signal(self(w), p->pid, sig, group ? PROC_GROUP : PROC_ONE);
     if (group)
         simproc_receive_group(h->process, sig);

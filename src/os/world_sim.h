@@ -56,7 +56,8 @@ struct world_sim_behaviour {
 
     int spawn_error; /* errno of a start that fails; 0: it does not */
     enum proc_stage spawn_stage;
-    int64_t spawn_ms; /* the start takes that long: the clock moves on meanwhile */
+    int64_t spawn_ms;  /* the start takes that long: the clock moves on meanwhile */
+    int64_t signal_ms; /* the same for each signal to it (no probe) */
 
     bool dies; /* of itself, life_ms after its start: with code, or of signal */
     int64_t life_ms;

@@ -329,6 +329,7 @@ static uint64_t note(lua_State *L, struct service *s, const char *what)
 
 static bool carry_out(lua_State *L, struct service *s, const char *what, struct err *err)
 {
+    order_settle(s);
     if (!strcmp(what, "grestart"))
         return service_grestart(s, note(L, s, what), err);
     if (!strcmp(what, "start"))
