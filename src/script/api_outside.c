@@ -6,6 +6,7 @@
 #include "fetch.h"
 #include "outside.h"
 #include "task.h"
+#include "vm.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -14,7 +15,7 @@
 #define TIMEOUT_S 30.0
 #define TIMEOUT_MAX_S 86400.0
 #define OUTPUT_BYTES (1024 * 1024)
-#define OUTPUT_MAX (64 * 1024 * 1024)
+#define OUTPUT_MAX ((int)VM_STRING_MAX) /* it becomes a string */
 
 /* A field of the options table at that index; the value is left on the stack. */
 static double seconds(lua_State *L, int options, const char *call)

@@ -12,6 +12,7 @@
 #include <lauxlib.h>
 
 #include <string.h>
+#include <time.h>
 
 static struct err err;
 
@@ -181,6 +182,55 @@ static void test_budget(void **state)
     vm_free(vm);
 }
 
+static int sleep_ms(lua_State *L)
+{
+    struct timespec t = {.tv_nsec = luaL_checkinteger(L, 1) * 1000000};
+    nanosleep(&t, NULL);
+    return 0;
+}
+
+/* Whoever has to wait is not blamed, up to a point. */
+static void test_waiting(void **state)
+{
+    (void)state;
+    struct vm *vm = vm_new(8, &err);
+    assert_non_null(vm);
+    lua_register(vm_state(vm), "sleep_ms", sleep_ms);
+    vm_set_budget(vm, 20);
+    assert_true(
+        run(vm, "for i = 1, 10 do sleep_ms(10) for j = 1, 1000 do end end", 0)); /* long, but with little work */
+    assert_false(run(vm, "while true do sleep_ms(10) end", 0));
+    assert_non_null(strstr(err.text, "over budget"));
+    assert_false(run(vm, "sleep_ms(50) while true do end", 0));
+    assert_true(vm_tripped(vm));
+    vm_free(vm);
+}
+
+/* Instructions that take milliseconds each: the clock is looked at after each one. */
+static void test_heavy_instructions(void **state)
+{
+    (void)state;
+    static const char *const heavy[] = {
+        "local a = ('\\0'):rep(4000000) local b = a .. 'x' while true do local _ = a < b end",
+        "local a = ('1'):rep(4000000) while true do local _ = a + 1 end",
+        "local a = ('x'):rep(3000000) while true do pcall(function() return a .. a end) end",
+        "local t = {} for i = 1, 100000 do t[i] = i end for i = 1, 100000 do t[i] = nil end while true do next(t) end",
+        "local t, c = {}, coroutine.wrap(function() local a = ('\\0'):rep(4000000) local b = a .. 'x'\n"
+        "  while true do coroutine.yield(a < b) end end) while true do c() end",
+    };
+    struct vm *vm = vm_new(64, &err);
+    assert_non_null(vm);
+    vm_set_budget(vm, 20);
+    for (size_t i = 0; i < ARRAY_LEN(heavy); i++) {
+        int64_t before = vm_spent_us(vm);
+        assert_false(run(vm, heavy[i], 0));
+        if (!strstr(err.text, "over budget") || vm_spent_us(vm) - before > 500000)
+            fail_msg("%s: %d us: %s", heavy[i], (int)(vm_spent_us(vm) - before), err.text);
+        assert_true(run(vm, "local s = 0 for i = 1, 1000 do s = s + i end", 0));
+    }
+    vm_free(vm);
+}
+
 static int call_again(lua_State *L)
 {
     bool ok = vm_call(L, lua_gettop(L) - 1, 0, &err);
@@ -302,6 +352,7 @@ int main(void)
         cmocka_unit_test(test_call),          cmocka_unit_test(test_errors),
         cmocka_unit_test(test_memory),        cmocka_unit_test(test_libraries),
         cmocka_unit_test(test_error_objects), cmocka_unit_test(test_budget),
+        cmocka_unit_test(test_waiting),       cmocka_unit_test(test_heavy_instructions),
         cmocka_unit_test(test_nested_budget), cmocka_unit_test(test_resume),
         cmocka_unit_test(test_resume_budget), cmocka_unit_test(test_clock_and_seed),
     };
