@@ -6,6 +6,9 @@
  * would hand it out). What comes into the shared globals later is found as well. Modules of C are copied likewise for
  * each file that requires them; a module from a file is one, for all that require it.
  *
+ * What no look at the budget interrupts is one step of Lua's own; lua/README.md says what the longest ones take
+ * (20 ms over the budget, 120 ms when the script has filled its 64 MB).
+ *
  * A function of C that scripts can call keeps these rules:
  * - what takes long looks at the budget: vm_look in loops, at least every millisecond;
  * - it goes on with a coroutine by vm_resume or vm_switch, and closes one by vm_close, never by lua_resume;
