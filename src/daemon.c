@@ -183,6 +183,7 @@ static void watch_signals(struct app *app)
         handles[i]->data = app;
         uv_signal_start(handles[i], on_signal, signals[i]);
     }
+    proc_note_signals();
     uv_prepare_init(&app->loop, &app->flush);
     uv_prepare_start(&app->flush, on_flush);
 }

@@ -238,12 +238,17 @@ bool launch_cmdline(const struct conf *conf, const struct conf_service *svc, str
     return cmdline_resolve(&in, out, err);
 }
 
+static char *log_in(const char *dir, const struct conf_service *svc)
+{
+    return join(dir, svc->log ? svc->log : "fota_monitor.log");
+}
+
 static bool resolve(const struct conf *conf, const struct conf_service *svc, struct launch *out, struct err *err)
 {
     if (!launch_cmdline(conf, svc, &out->cmd, err))
         return false;
     out->dir = svc->dir ? join(conf->rootpath, svc->dir) : strdup(out->cmd.dir);
-    out->log_path = out->dir ? join(out->dir, svc->log ? svc->log : "fota_monitor.log") : NULL;
+    out->log_path = out->dir ? log_in(out->dir, svc) : NULL;
     return out->log_path || err_nomem(err);
 }
 
@@ -317,7 +322,13 @@ char *launch_log_path(const struct conf *conf, const struct conf_service *svc)
 {
     struct launch l = {0};
     char *path = NULL;
-    if (resolve(conf, svc, &l, NULL)) {
+    if (svc->log && svc->log[0] == '/')
+        return strdup(svc->log);
+    if (svc->dir) { /* then it does not depend on the command line */
+        char *dir = join(conf->rootpath, svc->dir);
+        path = dir ? log_in(dir, svc) : NULL;
+        free(dir);
+    } else if (resolve(conf, svc, &l, NULL)) {
         path = l.log_path;
         l.log_path = NULL;
     }

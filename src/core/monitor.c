@@ -380,6 +380,7 @@ struct monitor *monitor_new(struct world *world, struct conf *conf, struct err *
     *m = (struct monitor){.world = world,
                           .conf = conf,
                           .journal.fd = -1,
+                          .ended.pidfd = -1,
                           .probe.fire = on_probe,
                           .audit.fire = on_audit,
                           .slice.fire = on_slice,

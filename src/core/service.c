@@ -323,25 +323,24 @@ static void on_ended(struct world_watch *watch)
      * rest of itself. */
     s->unsure = s->unsure || s->escapes || !s->proc.child || graceful || (!requested && s->state == STATE_STARTING);
     bool sweep = s->state == STATE_STOPPING && s->want == WANT_DOWN && !keep_group && s->group.pgrp;
-    w->ops->release(w, &s->proc);
+    s->mon->ended = s->proc;
+    s->proc = (struct proc){.pidfd = -1};
     s->watched = s->adopted = false;
     s->mon->generation++;
     uint64_t seq = emit_exit(s);
     if (!requested)
         tell_failed(s);
-    if (sweep) {
+    if (sweep || graceful)
         world_timer_clear(w, &s->timer);
+    if (sweep) {
         s->sweeping = true;
         s->spawn_cause = seq;
         monitor_seek(s->mon, s);
-        return;
+    } else {
+        /* Graceful: no question for the policy; the survey looks for the successor first. */
+        step(s, graceful ? EV_RETRY_NOW : EV_END, seq);
     }
-    if (!graceful) {
-        step(s, EV_END, seq);
-        return;
-    }
-    world_timer_clear(w, &s->timer);
-    step(s, EV_RETRY_NOW, seq); /* no question for the policy; the survey looks for the successor first */
+    w->ops->release(w, &s->mon->ended);
 }
 
 /* ---- starts */
@@ -389,15 +388,19 @@ void service_launch(struct service *s)
     }
     struct proc_fault fault;
     s->log_start = w->ops->log_size(w, l.log_path);
-    if (w->ops->spawn(w, &l.spec, l.log_path, &s->proc, &fault)) {
+    int r = w->ops->spawn(w, &l.spec, l.log_path, &s->proc, &fault);
+    if (r == -EAGAIN && fault.stage == PROC_STAGE_FORK && s->mon->ended.pid) {
+        w->ops->release(w, &s->mon->ended); /* it may be the one process too many */
+        r = w->ops->spawn(w, &l.spec, l.log_path, &s->proc, &fault);
+    }
+    if (r) {
         char why[1024];
         launch_fault_text(&l, &fault, why, sizeof why);
-        launch_fini(&l);
         spawn_failed(s, why);
-        return;
+    } else {
+        started(s);
     }
     launch_fini(&l);
-    started(s);
 }
 
 void service_gone(struct service *s)

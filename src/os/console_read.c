@@ -206,6 +206,8 @@ int64_t console_size(const char *path)
 {
     struct console_front front;
     struct stat st;
+    if (stat(path, &st) || st.st_size == 0) /* most often, and half the time */
+        return 0;
     int fd = open_log(path, &st);
     if (fd < 0)
         return 0;

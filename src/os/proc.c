@@ -44,14 +44,30 @@ static struct {
     int null_fd, log_fd;
 } slots = {-1, -1};
 
+/* The signals that are not at their default here. */
+static struct {
+    int list[NSIG];
+    int n;
+} unusual;
+
 /* What the child tells the parent: it runs in the parent's memory. */
 struct child_arg {
     const struct proc_spec *spec;
     struct proc_fault fault;
 };
 
+void proc_note_signals(void)
+{
+    struct sigaction sa;
+    unusual.n = 0;
+    for (int sig = 1; sig < NSIG; sig++)
+        if (!sigaction(sig, NULL, &sa) && (sa.sa_handler != SIG_DFL || sig == SIGCHLD))
+            unusual.list[unusual.n++] = sig;
+}
+
 int proc_init(void)
 {
+    proc_note_signals();
     if (slots.null_fd >= 0)
         return 0;
     /* When we were started with stdio closed, what we open must not end up there: others rely on these numbers. */
@@ -87,8 +103,8 @@ IN_CHILD static bool child_fail(struct child_arg *a, enum proc_stage stage)
 IN_CHILD static void child_signals(void)
 {
     struct sigaction sa = {.sa_handler = SIG_DFL};
-    for (int sig = 1; sig < NSIG; sig++)
-        sigaction(sig, &sa, NULL);
+    for (int i = 0; i < unusual.n; i++)
+        sigaction(unusual.list[i], &sa, NULL);
     sa.sa_handler = SIG_IGN;
     sigaction(SIGHUP, &sa, NULL);
     sigset_t none;
@@ -99,7 +115,7 @@ IN_CHILD static void child_signals(void)
 IN_CHILD static bool child_limits(struct child_arg *a)
 {
     const struct proc_spec *s = a->spec;
-    if (given_nofile.rlim_max && setrlimit(RLIMIT_NOFILE, &given_nofile))
+    if (given_nofile.rlim_cur != given_nofile.rlim_max && setrlimit(RLIMIT_NOFILE, &given_nofile))
         return child_fail(a, PROC_STAGE_LIMIT);
     for (size_t i = 0; i < s->nlimits; i++) {
         struct rlimit r;
@@ -271,15 +287,22 @@ static int64_t ms_of(const struct timeval *tv)
     return (int64_t)tv->tv_sec * 1000 + tv->tv_usec / 1000;
 }
 
-static void collect_child(struct proc *p, struct proc_exit *out)
+/* The raw call: glibc's waitid leaves out the resource usage. */
+static bool wait_child(const struct proc *p, int options, siginfo_t *info, struct rusage *ru)
 {
-    siginfo_t info = {0};
-    struct rusage ru = {0};
+    *info = (siginfo_t){0};
     long r;
-    do /* the raw call: glibc's waitid leaves out the resource usage */
-        r = syscall(SYS_waitid, P_PIDFD, p->pidfd, &info, WEXITED | WNOHANG, &ru);
+    do
+        r = syscall(SYS_waitid, P_PIDFD, p->pidfd, info, WEXITED | WNOHANG | options, ru);
     while (r < 0 && errno == EINTR);
-    if (r < 0 || info.si_pid == 0)
+    return r == 0 && info->si_pid != 0;
+}
+
+static void ask_child(const struct proc *p, struct proc_exit *out)
+{
+    siginfo_t info;
+    struct rusage ru = {0};
+    if (!wait_child(p, WNOWAIT, &info, &ru))
         return;
     out->known = true;
     out->code = info.si_code == CLD_EXITED ? info.si_status : -1;
@@ -313,7 +336,8 @@ bool proc_reap(struct proc *p, bool kill_group, struct proc_exit *out)
         /* Until it is collected its number is taken, and so the group of that number is its own. */
         if (kill_group && p->leader)
             kill(-p->pid, SIGKILL);
-        collect_child(p, out);
+        ask_child(p, out);
+        p->ended = true;
     } else {
         /* The pidfd stands for the group too, even when the leader's number is given away. Older kernels can't: there
          * what is left goes before the next start. */
@@ -326,6 +350,9 @@ bool proc_reap(struct proc *p, bool kill_group, struct proc_exit *out)
 
 void proc_close(struct proc *p)
 {
+    siginfo_t info;
+    if (p->ended)
+        wait_child(p, 0, &info, NULL);
     if (p->pidfd >= 0)
         close(p->pidfd);
     *p = (struct proc){.pidfd = -1};

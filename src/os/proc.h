@@ -20,6 +20,7 @@ struct proc {
     uint64_t start_ticks; /* start time as in /proc/PID/stat; 0 until it was asked for */
     bool child;
     bool leader; /* it is the leader of its own process group */
+    bool ended;  /* a child whose end proc_reap has told of */
 };
 
 struct proc_limit {
@@ -88,6 +89,11 @@ int proc_init(void);
 /* That limit, for what is started by other means; NULL before proc_init. */
 const struct rlimit *proc_given_nofile(void);
 
+/* To be called once more when this program has changed what it does about signals:
+ * remembers which ones a child has to set back (asking for all of them in each child
+ * would be a tenth of a start). SIGCHLD may change without. */
+void proc_note_signals(void);
+
 /* Starts a process in a session of its own, stdin from /dev/null, SIGHUP ignored
  * (as nohup does), every other signal at its default, no other descriptor open.
  * Returns 0 and fills *out (owned by the caller: proc_close), or -errno and fills
@@ -106,11 +112,12 @@ int proc_signal(const struct proc *p, int sig, enum proc_scope scope);
 bool proc_has_ended(const struct proc *p);
 
 /* After its end: kills what is left of its process group while the group's number
- * can't be anybody else's yet, then collects the exit status. Returns false (and
- * does nothing) if it has not ended. A child leaves the process table. */
+ * can't be anybody else's yet, and tells how it ended. Returns false (and does
+ * nothing) if it has not ended. A child stays in the process table until proc_close:
+ * what the kernel does then takes longer than anything else here. */
 bool proc_reap(struct proc *p, bool kill_group, struct proc_exit *out);
 
-/* Lets go of the process without touching it. */
+/* Lets go of the process without touching it; a child whose end proc_reap has told of is collected. */
 void proc_close(struct proc *p);
 
 /* A sentence for a failed start, such as "chdir /srv/x: No such file or directory". */

@@ -41,7 +41,7 @@ struct world_sim {
     bool foreign_status;
     struct world_sim_signal *signals;
     size_t nsignals, signals_cap;
-    size_t spawns;
+    size_t spawns, room;
 };
 
 static struct world_sim *self(const struct world *w)
@@ -115,6 +115,8 @@ static int spawn(struct world *w, struct proc_spec *spec, const char *log_path, 
     *fault = (struct proc_fault){0};
     ws->now_ms += MAX(b.spawn_ms, 0);
     int r = -b.spawn_error;
+    if (!r && ws->room && ws->processes.count >= ws->room)
+        r = -EAGAIN;
     if (!r && b.console)
         r = simconsole_write(&ws->consoles, log_path, b.console);
     if (!r)
@@ -178,11 +180,9 @@ static bool reap(struct world *w, struct proc *p, bool kill_group, struct proc_e
     struct simproc *q = h->process;
     bool known = !q->gone || (!p->child && self(w)->foreign_status);
     *out = known ? q->how : (struct proc_exit){.code = -1, .cpu_ms = -1, .max_rss_kib = -1};
-    if (p->child && !q->gone) {
-        if (kill_group && p->leader)
-            simproc_receive_group(q, SIGKILL);
-        simproc_leave(q);
-    }
+    if (p->child && !q->gone && kill_group && p->leader)
+        simproc_receive_group(q, SIGKILL);
+    p->ended = p->child;
     return true;
 }
 
@@ -208,6 +208,8 @@ static int watch(struct world *w, const struct proc *p, struct world_watch *watc
 static void release(struct world *w, struct proc *p)
 {
     struct simproc_handle *h = simproc_handle(&self(w)->processes, p);
+    if (h && p->ended && !h->process->gone)
+        simproc_leave(h->process);
     if (h)
         simproc_let_go(h);
     *p = (struct proc){.pidfd = -1};
@@ -546,6 +548,11 @@ void world_sim_orphan(struct world *w)
 void world_sim_set_watching(struct world *w, enum world_sim_watching how)
 {
     self(w)->processes.watching = how;
+}
+
+void world_sim_set_room(struct world *w, size_t processes)
+{
+    self(w)->room = processes;
 }
 
 void world_sim_set_foreign_status(struct world *w, bool known)

@@ -124,6 +124,9 @@ enum world_sim_watching {
 };
 void world_sim_set_watching(struct world *w, enum world_sim_watching how);
 
+/* So many processes there may be, the ended that were not collected included: one more is EAGAIN. 0: any number. */
+void world_sim_set_room(struct world *w, size_t processes);
+
 /* Does the host tell how a process ended that was no child (Linux 6.15)? At first: no. */
 void world_sim_set_foreign_status(struct world *w, bool known);
 

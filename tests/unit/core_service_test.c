@@ -84,6 +84,21 @@ static void only_its_own_last_words_are_kept(void **state)
     assert_null(a->last_exit.tail);
 }
 
+/* The ended one is collected after its successor was started, but must not stand in its way. */
+static void the_ended_makes_room_for_the_next(void **state)
+{
+    (void)state;
+    fixture_up(fixture_conf("a", "b"));
+    world_sim_set_room(fx.w, 2);
+    for (int i = 0; i < 3; i++) {
+        world_sim_kill(fx.w, get("a")->proc.pid, SIGKILL);
+        await("a", STATE_UP, 1000);
+    }
+    assert_int_equal(count_events("a", EVENT_SPAWN_FAIL), 0);
+    assert_int_equal(get("a")->restarts, 3);
+    assert_int_equal(get("a")->failures, 3);
+}
+
 static void a_start_that_fails_says_why_and_is_tried_again(void **state)
 {
     (void)state;
@@ -262,6 +277,7 @@ int main(void)
         FIXTURE_TEST(up_is_alive_at_the_first_probe),
         FIXTURE_TEST(death_before_the_first_probe_is_a_failed_start),
         FIXTURE_TEST(only_its_own_last_words_are_kept),
+        FIXTURE_TEST(the_ended_makes_room_for_the_next),
         FIXTURE_TEST(a_start_that_fails_says_why_and_is_tried_again),
         FIXTURE_TEST(a_start_that_always_fails_never_spins),
         FIXTURE_TEST(a_broken_command_line_is_a_failed_start),

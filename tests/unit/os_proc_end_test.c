@@ -148,6 +148,34 @@ static void scope_of_a_signal(void **state)
     finish(&p);
 }
 
+/* Its number stays taken until it is let go of, and its end can be asked about once more. */
+static void the_ended_is_there_until_it_is_let_go(void **state)
+{
+    (void)state;
+    struct proc p;
+    struct proc_exit how;
+    start_shell("exit 7", &p);
+    await_end(&p);
+    struct procfs_stat st;
+    for (int i = 0; i < 2; i++) {
+        assert_true(proc_reap(&p, true, &how));
+        assert_true(how.known);
+        assert_int_equal(how.code, 7);
+        assert_true(procfs_stat(p.pid, &st));
+        assert_int_equal(st.state, 'Z');
+    }
+    pid_t pid = p.pid;
+    proc_close(&p);
+    assert_int_equal(waitpid(pid, NULL, WNOHANG), -1);
+    assert_int_equal(errno, ECHILD);
+}
+
+/* Somebody else was faster. */
+static void collect(pid_t pid)
+{
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+}
+
 static void nothing_reaches_the_collected(void **state)
 {
     (void)state;
@@ -156,6 +184,7 @@ static void nothing_reaches_the_collected(void **state)
     start_shell("exit 0", &p);
     await_end(&p);
     assert_true(proc_reap(&p, true, &how));
+    collect(p.pid);
     assert_int_equal(proc_signal(&p, SIGTERM, PROC_ONE), -ESRCH);
     assert_int_equal(proc_signal(&p, SIGTERM, PROC_GROUP), -ESRCH);
     assert_int_equal(proc_signal(&p, 0, PROC_ONE), -ESRCH);
@@ -175,6 +204,7 @@ static void a_reused_pid_is_nobody_of_ours(void **state)
     await_end(&p);
     pid_t pid = p.pid;
     assert_true(proc_reap(&p, true, &how));
+    collect(pid);
     struct clone_args args = {.exit_signal = SIGCHLD, .set_tid = (uint64_t)(uintptr_t)&pid, .set_tid_size = 1};
     long stranger = syscall(SYS_clone3, &args, sizeof args);
     if (stranger == 0) {
@@ -446,6 +476,7 @@ int main(void)
         TEST(the_group_goes_with_its_leader),
         TEST(the_group_is_left_alone_when_not_asked),
         TEST(scope_of_a_signal),
+        TEST(the_ended_is_there_until_it_is_let_go),
         TEST(nothing_reaches_the_collected),
         TEST(a_reused_pid_is_nobody_of_ours),
         TEST(adopts_only_the_one_meant),

@@ -52,6 +52,8 @@ static void signals_are_at_their_defaults(void **state)
     signal(SIGINT, SIG_IGN);
     signal(SIGRTMIN, SIG_IGN);
     signal(SIGUSR2, on_signal);
+    proc_note_signals();
+    signal(SIGCHLD, on_signal); /* comes with the first helper */
     sigprocmask(SIG_BLOCK, NULL, &before);
     char *argv[] = {"/bin/cat", "/proc/self/status", NULL};
     struct proc_spec spec = spec_of(argv);
@@ -71,6 +73,8 @@ static void signals_are_at_their_defaults(void **state)
     signal(SIGINT, SIG_DFL);
     signal(SIGRTMIN, SIG_DFL);
     signal(SIGUSR2, SIG_DFL);
+    signal(SIGCHLD, SIG_DFL);
+    proc_note_signals();
     assert_non_null(strstr(output, "SigBlk:\t0000000000000000\n"));
     assert_non_null(strstr(output, "SigIgn:\t0000000000000001\n")); /* SIGHUP alone */
     assert_non_null(strstr(output, "SigCgt:\t0000000000000000\n"));
