@@ -10,6 +10,7 @@
 #include "mhd.h"
 #include "options.h"
 #include "proc.h"
+#include "replay.h"
 #include "simtest.h"
 
 #include <stdio.h>
@@ -99,6 +100,33 @@ static int test(const struct options *o)
     return codes[simtest_run(&in)];
 }
 
+static int simulate(const struct options *o)
+{
+    static const int codes[] = {
+        [REPLAY_SAME] = EXIT_OK, [REPLAY_DIFFERENT] = EXIT_SERVICE, [REPLAY_BROKEN] = EXIT_USAGE};
+    char home[PATH_MAX];
+    struct err err = {0};
+    if (!home_find(o->home, home, &err))
+        return complain(&err);
+    clog_configure(0, 0);
+    const char **journals = calloc(o->nfiles + 1, sizeof *journals);
+    if (!journals)
+        return EXIT_COMMAND;
+    journals[0] = o->journal;
+    for (size_t i = 0; i < o->nfiles; i++)
+        journals[i + 1] = o->files[i];
+    const struct replay_input in = {.home = home,
+                                    .env = o->env,
+                                    .overrides = o->conf,
+                                    .reserved = command_is_reserved,
+                                    .script = o->simulate,
+                                    .journals = journals,
+                                    .njournals = o->nfiles + 1};
+    int code = codes[replay_run(&in, &err)];
+    free(journals);
+    return code == EXIT_USAGE ? complain(&err) : code;
+}
+
 /* The address in the lock file of a running monitor. */
 static bool running_address(const char *rundir, const char *env, char *out, size_t size)
 {
@@ -186,6 +214,8 @@ int main(int argc, char **argv)
         exit(check(&o));
     case MODE_TEST:
         exit(test(&o));
+    case MODE_SIMULATE:
+        exit(simulate(&o));
     case MODE_VERSION:
         puts("fota_monitor " FM_VERSION);
         exit(EXIT_OK);

@@ -47,6 +47,9 @@ function fm.now() return raw.now() end
 --- Seconds since 1970, with fractions: for people and for comparing with dates. May jump.
 function fm.time() return raw.time() end
 
+-- For C: what is defined from now on may replace what was.
+function door.let_replace() door.may_replace = true end
+
 fm.log = {}
 for _, level in ipairs { "debug", "info", "warn", "error" } do
   --- fm.log.info("%s has %d", name, n): a line in the monitor's own log.

@@ -55,7 +55,7 @@ function fm.command(given)
   end
   local call = string.format("fm.command \"%s\"", name)
   if raw.reserved(name) then door.wrong("%s: the name is reserved: a core command or an option is called so", call) end
-  if commands[name] then door.wrong("%s is defined already, at %s", call, commands[name].where) end
+  if commands[name] and not door.may_replace then door.wrong("%s is defined already, at %s", call, commands[name].where) end
   if type(given.run) ~= "function" then door.wrong("%s: run must be a function, got %s", call, type(given.run)) end
   if given.help ~= nil and type(given.help) ~= "string" then door.wrong("%s: help must be a text", call) end
   if given.services ~= nil and not SERVICES[given.services] then

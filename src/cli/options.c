@@ -31,6 +31,8 @@ static const struct option_row rows[] = {
     VALUE("timeout", timeout),
     VALUE("lines", lines),
     {.name = "follow", .field = offsetof(struct options, follow), .alone = true},
+    VALUE("journal", journal),
+    {.name = "simulate", .field = offsetof(struct options, simulate), .mode = MODE_SIMULATE},
     MODE("check", MODE_CHECK),
     MODE("test", MODE_TEST),
     MODE("h", MODE_HELP),
@@ -120,7 +122,7 @@ bool options_parse(struct options *out, int argc, char **argv, struct err *err)
     *out = (struct options){.env = "prod"};
     for (int i = 1; i < argc; i++) {
         if (argv[i][0] != '-' || !argv[i][1]) {
-            if (out->mode == MODE_TEST)
+            if (out->mode == MODE_TEST || out->mode == MODE_SIMULATE)
                 add_file(out, argv, argv[i]);
             else if (!add_arg(out, argv[i], err))
                 return false;
@@ -135,6 +137,8 @@ bool options_parse(struct options *out, int argc, char **argv, struct err *err)
         return err_set(err, "\"%s\": arguments go with a command, such as -reload dry-run=1", out->args[0]);
     if (out->mode == MODE_TEST && !out->nfiles)
         return err_set(err, "-test: the files with the tests come behind it");
+    if (out->mode != MODE_HELP && !out->simulate != !out->journal)
+        return err_set(err, "-simulate SCRIPT and -journal FILE go together");
     if (!out->env[0] || strpbrk(out->env, "/ \t\n"))
         return err_set(err, "-env: \"%s\" can't be the name of an env", out->env);
     return true;
@@ -151,6 +155,8 @@ const char *options_help(void)
            "                                            the same with values of conf.json overridden\n"
            "  fota_monitor -env test -check             judge conf.json, start nothing\n"
            "  fota_monitor -test FILES                  run tests of scripts (fm.test), in simulated time\n"
+           "  fota_monitor -env test -simulate new.lua -journal run/test.events.jsonl\n"
+           "                                            what new.lua would have made of what happened\n"
            "\n"
            "Ask the running monitor (SERVICES: a name, a list a,b, or all):\n"
            "  -status [SERVICES]       which are up, and which are not\n"

@@ -6,10 +6,11 @@
 #include "err.h"
 
 enum options_mode {
-    MODE_RUN,     /* be the monitor */
-    MODE_COMMAND, /* ask the running one */
-    MODE_CHECK,   /* judge the configuration */
-    MODE_TEST,    /* run tests of scripts */
+    MODE_RUN,      /* be the monitor */
+    MODE_COMMAND,  /* ask the running one */
+    MODE_CHECK,    /* judge the configuration */
+    MODE_TEST,     /* run tests of scripts */
+    MODE_SIMULATE, /* replay a journal */
     MODE_HELP,
     MODE_VERSION,
 };
@@ -32,7 +33,9 @@ struct options {
     const char *service;            /* its value; NULL: none */
     const char *args[OPTIONS_ARGS]; /* key=value */
     size_t nargs;
-    const char *const *files; /* MODE_TEST: the tests */
+    const char *simulate; /* MODE_SIMULATE: the script to be tried */
+    const char *journal;
+    const char *const *files; /* MODE_TEST: the tests; MODE_SIMULATE: further journals */
     size_t nfiles;
 };
 

@@ -229,27 +229,53 @@ bool scripts_found(const char *home)
     return found;
 }
 
+static int let_replace(lua_State *L, void *arg)
+{
+    scripts_door(L, arg, "let_replace");
+    lua_call(L, 0, 0);
+    return 0;
+}
+
+static bool is_stand_in(const struct scripts *s, const char *name)
+{
+    const char *slash = s->stand_in ? strrchr(s->stand_in, '/') : NULL;
+    return s->stand_in && !strcmp(slash ? slash + 1 : s->stand_in, name);
+}
+
+static bool run_named(struct scripts *s, const char *name, struct buf *path, bool *stood_in, struct err *err)
+{
+    if (is_stand_in(s, name)) {
+        *stood_in = true;
+        return scripts_run_file(s, s->stand_in, err);
+    }
+    buf_clear(path);
+    buf_addf(path, "%s/" FOLDER "/%s", s->home, name);
+    return path->failed ? err_nomem(err) : scripts_run_file(s, path->data, err);
+}
+
+static bool run_stand_in(struct scripts *s, struct err *err)
+{
+    s->nfiles++;
+    return scripts_enter(s, let_replace, s, err) && scripts_run_file(s, s->stand_in, err);
+}
+
 static bool run_folder(struct scripts *s, struct err *err)
 {
     struct dirent **names = NULL;
     struct buf path = {0};
+    bool stood_in = !s->stand_in;
     buf_addf(&path, "%s/" FOLDER, s->home);
     int n = path.failed ? -1 : scandir(path.data, &names, is_script, by_bytes);
-    if (n < 0 && errno == ENOENT && !path.failed) {
-        buf_fini(&path);
-        return true;
-    }
-    bool ok = n >= 0 || err_set(err, "the scripts in %s can't be read: %s", buf_str(&path), strerror(errno));
+    bool none = n < 0 && errno == ENOENT && !path.failed;
+    bool ok = n >= 0 || none || err_set(err, "the scripts in %s can't be read: %s", buf_str(&path), strerror(errno));
     for (int i = 0; i < n; i++) {
-        buf_clear(&path);
-        buf_addf(&path, "%s/" FOLDER "/%s", s->home, names[i]->d_name);
-        free(names[i]);
-        ok = ok && (path.failed ? err_nomem(err) : scripts_run_file(s, path.data, err));
+        ok = ok && run_named(s, names[i]->d_name, &path, &stood_in, err);
         s->nfiles += ok;
+        free(names[i]);
     }
     free(names);
     buf_fini(&path);
-    return ok;
+    return ok && (stood_in || run_stand_in(s, err));
 }
 
 bool scripts_load(struct scripts *s, const struct conf_lua *limits, struct err *err)

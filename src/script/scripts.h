@@ -74,6 +74,10 @@ struct scripts {
     void (*told)(void *arg, int level, const char *text, bool raised);
     void *told_arg;
 
+    /* A script to be tried: read in place of the one of that name in HOME/lua, or after all of them; what is defined in
+     * it replaces what was defined before. NULL: none. Borrowed. */
+    const char *stand_in;
+
     unsigned holders; /* who may still start a command of it */
     bool retired;
 };
