@@ -136,12 +136,17 @@ def test_a_refusal_is_logged(local):
     assert "stop refused to HTTP from 127.0.0.1: a page of another site may not change anything here" in local.stderr()
 
 
-def test_the_command_line_says_that_it_was_refused(local):
-    """Any name below localhost is this host, but not one that the monitor calls its own."""
-    done = local.cli("-stop", "demo", "-host", f"evil.localhost:{local.address.split(':')[1]}")
+def test_the_command_line_says_that_it_was_refused(monitor):
+    wrong = monitor.home / "wrong.token"
+    wrong.write_text("nothing that was ever given out\n", encoding="ascii")
+    monitor.script("demo/demo", "exec sleep 1000")
+    monitor.conf(svrs={"demo": "demo/demo"}, auth="token")
+    monitor.start()
+    monitor.wait_up("demo")
+    done = monitor.cli("-stop", "demo", "-token-file", wrong)
     assert (done.returncode, done.stdout) == (5, "")
-    assert done.stderr.startswith("Error: the host name \"evil.localhost:")
-    assert local.status("demo")["state"] == "up"
+    assert done.stderr.startswith("Error: the token is needed")
+    assert monitor.status("demo")["state"] == "up"
 
 
 @pytest.mark.parametrize("headers", OWN + [{"Host": "fota.example.com:{port}"}], ids=show)
