@@ -180,7 +180,7 @@ static void add_plan(struct request *r, const struct reconf *plan)
 static bool apply(struct request *r, struct loaded *next, struct reconf *plan, struct err *err)
 {
     struct admin *a = r->admin;
-    if ((plan->settings & RECONF_LISTEN) && !a->relisten(a->arg, next->conf, err))
+    if (!a->relisten(a->arg, next->conf, err)) /* nothing happens where nothing has changed */
         return false;
     uint64_t cause = monitor_note(a->mon, NULL, EVENT_COMMAND, 0, "reload asked for by %s", r->who);
     a->attach(a->arg, next->scripts);
@@ -191,8 +191,7 @@ static bool apply(struct request *r, struct loaded *next, struct reconf *plan, s
         return true;
     }
     a->attach(a->arg, a->scripts);
-    if (plan->settings & RECONF_LISTEN)
-        a->relisten(a->arg, a->mon->conf, NULL);
+    a->relisten(a->arg, a->mon->conf, NULL);
     return false;
 }
 

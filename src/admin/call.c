@@ -1,7 +1,9 @@
 #include "call.h"
 
 #include "access.h"
+#include "clock.h"
 #include "clog.h"
+#include "peers.h"
 #include "sockowner.h"
 
 #include <arpa/inet.h>
@@ -11,7 +13,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#define BODY_MAX (1024 * 1024)
+#define SLOWEST 16 /* bytes of an answer that a client must take in a millisecond, beside the idle timeout */
 #define STREAM_BLOCK 4096
 #define EXIT_HEADER "X-Exit-Code"
 #define NUL_INSIDE "a parameter with a NUL byte in it"
@@ -20,6 +22,8 @@ struct call {
     struct call *next, *prev;
     struct call_shared *shared;
     struct MHD_Connection *connection;
+    struct peer *peer; /* NULL: not known */
+    int64_t due_ms;    /* by when the client must have sent the rest, or taken the answer (mono); 0: we are on */
     struct MHD_PostProcessor *post;
     struct request *request;
     struct MHD_Response *stream; /* the answer, when it comes in pieces */
@@ -47,6 +51,17 @@ static bool local_address(const struct call *c, struct sockaddr_storage *out)
 {
     socklen_t size = sizeof *out;
     return !getsockname(fd_of(c), (struct sockaddr *)out, &size);
+}
+
+static const struct conf_http *limits(const struct call *c)
+{
+    return &c->shared->admin->mon->conf->http;
+}
+
+/* It is the client's turn, to send or to take so many bytes. */
+static void expect(struct call *c, size_t bytes)
+{
+    c->due_ms = clock_mono_ms() + limits(c)->idle_timeout * INT64_C(1000) + (int64_t)(bytes / SLOWEST);
 }
 
 /* ---- answers */
@@ -79,13 +94,15 @@ static void add_headers(struct MHD_Response *response, enum request_format forma
     MHD_add_response_header(response, EXIT_HEADER, text_of_code(exit_code, code));
 }
 
-static enum MHD_Result queue(struct call *c, unsigned status, struct MHD_Response *response)
+static enum MHD_Result queue(struct call *c, unsigned status, struct MHD_Response *response, size_t len)
 {
     if (!response)
         return MHD_NO;
     enum MHD_Result r = MHD_queue_response(c->connection, status, response);
     MHD_destroy_response(response);
     c->answered = true;
+    if (len)
+        expect(c, len);
     return r;
 }
 
@@ -107,7 +124,7 @@ static enum MHD_Result queue_request(struct call *c)
         MHD_add_response_header(response, "WWW-Authenticate", "Basic realm=\"fota_monitor: the token as password\"");
     if (r->status == MHD_HTTP_METHOD_NOT_ALLOWED)
         MHD_add_response_header(response, "Allow", "GET, POST");
-    return queue(c, (unsigned)r->status, response);
+    return queue(c, (unsigned)r->status, response, len);
 }
 
 static enum MHD_Result queue_text(struct call *c, unsigned status, int exit_code, const char *text)
@@ -118,7 +135,7 @@ static enum MHD_Result queue_text(struct call *c, unsigned status, int exit_code
     add_headers(response, FORMAT_TEXT, exit_code);
     if (status == MHD_HTTP_METHOD_NOT_ALLOWED)
         MHD_add_response_header(response, "Allow", "GET, HEAD, POST");
-    return queue(c, status, response);
+    return queue(c, status, response, strlen(text));
 }
 
 /* ---- streams */
@@ -167,7 +184,7 @@ static enum MHD_Result queue_stream(struct call *c)
         return MHD_NO;
     add_common_headers(c->stream, r->format, true);
     MHD_add_response_header(c->stream, "Trailer", EXIT_HEADER);
-    return queue(c, MHD_HTTP_OK, c->stream);
+    return queue(c, MHD_HTTP_OK, c->stream, 0); /* its backlog is looked after */
 }
 
 /* There is news of the request. */
@@ -217,9 +234,11 @@ static enum MHD_Result queue_status(struct call *c)
         if (sh->status)
             MHD_destroy_response(sh->status);
         sh->status = fresh;
+        sh->status_len = len;
         sh->status_generation = generation;
     }
     c->answered = true;
+    expect(c, sh->status_len);
     return MHD_queue_response(c->connection, MHD_HTTP_OK, sh->status);
 }
 
@@ -301,6 +320,9 @@ static enum MHD_Result begin(struct call_shared *sh, struct MHD_Connection *conn
     if (sh->calls)
         sh->calls->prev = c;
     sh->calls = c;
+    c->peer = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
+    peer_begin(c->peer);
+    expect(c, 0);
     *out = c;
     return MHD_YES;
 }
@@ -403,7 +425,7 @@ static enum MHD_Result answer(struct call *c, const char *url, bool head)
 static enum MHD_Result receive(struct call *c, const char *data, size_t *size)
 {
     c->received += *size;
-    if (c->received > BODY_MAX)
+    if (c->received > (size_t)limits(c)->body_kb * 1024)
         c->too_large = true;
     if (!c->post && !c->too_large)
         c->post = MHD_create_post_processor(c->connection, 4096, on_form, c);
@@ -440,6 +462,7 @@ enum MHD_Result call_handle(void *arg, struct MHD_Connection *connection, const 
     }
     end_value(c);
     c->asked = true;
+    c->due_ms = 0;
     return answer(c, url, !strcmp(method, "HEAD"));
 }
 
@@ -457,6 +480,7 @@ void call_completed(void *arg, struct MHD_Connection *connection, void **call, e
         c->shared->calls = c->next;
     if (c->next)
         c->next->prev = c->prev;
+    peer_end(c->peer);
     if (c->post)
         MHD_destroy_post_processor(c->post);
     request_free(c->request);
@@ -482,11 +506,15 @@ static bool has_hung_up(const struct call *c)
 
 void call_sweep(struct call_shared *sh)
 {
-    for (struct call *c = sh->calls; c; c = c->next)
+    int64_t now = clock_mono_ms();
+    for (struct call *c = sh->calls; c; c = c->next) {
         if (c->suspended && has_hung_up(c)) {
             c->gone = true;
             resume(c);
         }
+        if (c->due_ms && now > c->due_ms)
+            shutdown(fd_of(c), SHUT_RDWR);
+    }
 }
 
 void call_shutdown(struct call_shared *sh)

@@ -15,8 +15,8 @@ struct call_shared {
     struct call *calls;          /* under way */
     bool resumed;                /* a waiting one can be answered: the daemons must be run once */
     struct MHD_Response *status; /* the plain status of all, as of status_generation */
+    size_t status_len;
     uint64_t status_generation;
-    int status_exit;
 };
 
 /* libmicrohttpd's access handler and completion callback; arg is a struct call_shared. */
@@ -24,8 +24,8 @@ enum MHD_Result call_handle(void *arg, struct MHD_Connection *connection, const 
                             const char *version, const char *upload_data, size_t *upload_data_size, void **call);
 void call_completed(void *arg, struct MHD_Connection *connection, void **call, enum MHD_RequestTerminationCode why);
 
-/* Looks whether clients that wait for an answer are still there: libmicrohttpd does not watch them meanwhile. To be
- * called from time to time. */
+/* Looks whether clients that wait for an answer are still there, as libmicrohttpd does not watch them meanwhile, and
+ * whether the others do their part in time. To be called from time to time. */
 void call_sweep(struct call_shared *shared);
 
 /* Answers all calls that wait with 503, ends streams, and lets them go on to be sent. */

@@ -6,6 +6,7 @@
 #include "facts.h"
 #include "host.h"
 #include "mhd.h"
+#include "peers.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -19,10 +20,10 @@
 
 #define ADDRESSES_MAX 16
 #define CONNECTIONS_MAX 65536U
-#define CONNECTION_MEMORY (64U * 1024U)
 #define SWEEP_MS 300
 #define ACCEPTS_PER_TURN 64
 #define LAST_TURNS 64       /* to send what is there when it ends */
+#define ROOM_MADE 16        /* connections ended at a time to make room for others */
 #define ACCEPT_PAUSE_MS 100 /* when there is no room for a connection, it is looked for again after this */
 
 /* One address listened on: a daemon of libmicrohttpd, whose epoll descriptor is one
@@ -36,16 +37,11 @@ struct listener {
     uv_timer_t timer, pause;
     int handles;
     int fd;
-    int port;     /* as configured: 0 stays 0 */
-    bool retired; /* accepts nothing any more; goes with its last connection */
+    int port;      /* as configured: 0 stays 0 */
+    int header_kb; /* as configured */
+    bool retired;  /* accepts nothing any more; goes with its last connection */
     char address[HOST_ADDRESS_SIZE];
     char shown[HOST_ADDRESS_SIZE + 10];
-};
-
-/* The other end of one connection. */
-struct peer {
-    struct peer *next, *prev;
-    int fd;
 };
 
 struct http {
@@ -54,7 +50,7 @@ struct http {
     struct call_shared calls;
     struct listener *listeners; /* in the order of bind; retired ones last */
     uv_prepare_t prepare;
-    struct peer *peers;
+    struct peers peers;
     unsigned room;    /* connections a listener takes at most: services need descriptors too */
     uv_timer_t sweep; /* runs while there are peers */
     int handles;
@@ -121,6 +117,11 @@ static bool is_full(const struct listener *l)
     return MHD_get_daemon_info(l->daemon, MHD_DAEMON_INFO_CURRENT_CONNECTIONS)->num_connections >= room;
 }
 
+static bool may_come(const struct http *h, const struct sockaddr *peer)
+{
+    return peers_may_come(&h->peers, peer, h->admin->mon->conf->http.max_per_client);
+}
+
 /* Takes connections, as many as there are and is room for. */
 static void on_incoming(uv_poll_t *poll, int status, int events)
 {
@@ -132,7 +133,9 @@ static void on_incoming(uv_poll_t *poll, int status, int events)
         struct sockaddr_storage peer;
         socklen_t len = sizeof peer;
         int fd = is_full(l) ? -1 : accept4(l->fd, (struct sockaddr *)&peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
-        if (fd >= 0) {
+        if (fd >= 0 && !may_come(l->http, (struct sockaddr *)&peer)) {
+            close(fd);
+        } else if (fd >= 0) {
             MHD_add_connection(l->daemon, fd, (struct sockaddr *)&peer, len); /* else it closes it */
         } else if (is_full(l) || errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
             room = false;
@@ -141,6 +144,7 @@ static void on_incoming(uv_poll_t *poll, int status, int events)
         }
     }
     if (!room) {
+        peers_make_room(&l->http->peers, ROOM_MADE);
         uv_poll_stop(&l->incoming);
         uv_timer_start(&l->pause, on_pause, ACCEPT_PAUSE_MS, 0);
     }
@@ -171,16 +175,10 @@ static void on_prepare(uv_prepare_t *prepare)
     }
 }
 
-/* libmicrohttpd takes a short read for the last one, as long as nothing new arrives. The end of a stream that came
- * together with the last bytes is never read then: the peer is gone, but its connection lasts until the idle timeout.
- * Ending the stream once more, from our side, wakes it up. */
 static void on_sweep(uv_timer_t *timer)
 {
     struct http *h = CONTAINER_OF(timer, struct http, sweep);
-    char byte;
-    for (struct peer *p = h->peers; p; p = p->next)
-        if (recv(p->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0)
-            shutdown(p->fd, SHUT_RD);
+    peers_sweep(&h->peers, h->admin->mon->conf->http.idle_timeout * INT64_C(1000));
     call_sweep(&h->calls);
 }
 
@@ -188,27 +186,18 @@ static void on_connection(void *arg, struct MHD_Connection *connection, void **c
                           enum MHD_ConnectionNotificationCode what)
 {
     struct http *h = arg;
-    struct peer *p = *context;
     if (what == MHD_CONNECTION_NOTIFY_STARTED) {
         MHD_set_connection_option(connection, MHD_CONNECTION_OPTION_TIMEOUT,
                                   (unsigned)h->admin->mon->conf->http.idle_timeout);
-        p = calloc(1, sizeof *p);
-        if (!p) /* the idle timeout is left */
-            return;
-        p->fd = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
-        p->next = h->peers;
-        if (p->next)
-            p->next->prev = p;
-        else
+        if (!h->peers.first)
             uv_timer_start(&h->sweep, on_sweep, SWEEP_MS, SWEEP_MS);
-        h->peers = *context = p;
-    } else if (p) {
-        *(p->prev ? &p->prev->next : &h->peers) = p->next;
-        if (p->next)
-            p->next->prev = p->prev;
-        if (!h->peers)
+        *context =
+            peers_add(&h->peers, MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd,
+                      MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS)->client_addr);
+    } else if (*context) {
+        peers_remove(&h->peers, *context);
+        if (!h->peers.first)
             uv_timer_stop(&h->sweep);
-        free(p);
         *context = NULL;
     }
 }
@@ -249,7 +238,7 @@ static bool start_daemon(struct listener *l)
         MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL,
         call_handle, &l->http->calls, MHD_OPTION_EXTERNAL_LOGGER, on_mhd_log, NULL, MHD_OPTION_NOTIFY_COMPLETED,
         call_completed, NULL, MHD_OPTION_NOTIFY_CONNECTION, on_connection, l->http, MHD_OPTION_CONNECTION_LIMIT,
-        l->http->room, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY, MHD_OPTION_END);
+        l->http->room, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)l->header_kb * 1024, MHD_OPTION_END);
     return l->daemon != NULL;
 }
 
@@ -261,14 +250,16 @@ static bool has_port(const struct http *h, int port)
     return false;
 }
 
-static struct listener *listener_new(struct http *h, const char *address, int port, int *actual, struct err *err)
+static struct listener *listener_new(struct http *h, const char *address, const struct conf *conf, int *actual,
+                                     struct err *err)
 {
+    int port = conf->port;
     struct listener *l = calloc(1, sizeof *l);
     if (!l) {
         err_nomem(err);
         return NULL;
     }
-    *l = (struct listener){.http = h, .port = port, .handles = 4};
+    *l = (struct listener){.http = h, .port = port, .header_kb = conf->http.header_kb, .handles = 4};
     snprintf(l->address, sizeof l->address, "%.*s", HOST_ADDRESS_SIZE - 1, address);
     l->fd = host_listen(address, port ? port : *actual, has_port(h, port), actual, err);
     if (l->fd < 0 || !start_daemon(l)) {
@@ -290,10 +281,12 @@ static struct listener *listener_new(struct http *h, const char *address, int po
     return l;
 }
 
-static struct listener *find(const struct http *h, const char *address, int port)
+/* One that listens there already, as conf wants it. */
+static struct listener *find(const struct http *h, const char *address, const struct conf *conf)
 {
     for (struct listener *l = h->listeners; l; l = l->next)
-        if (!l->retired && l->port == port && !strcmp(l->address, address))
+        if (!l->retired && l->port == conf->port && l->header_kb == conf->http.header_kb &&
+            !strcmp(l->address, address))
             return l;
     return NULL;
 }
@@ -320,8 +313,8 @@ static bool open_missing(struct http *h, const struct conf *conf, char addresses
 {
     int actual = 0;
     for (size_t i = 0; i < n; i++) {
-        kept[i] = find(h, addresses[i], conf->port);
-        if (!kept[i] && !(fresh[i] = listener_new(h, addresses[i], conf->port, &actual, err)))
+        kept[i] = find(h, addresses[i], conf);
+        if (!kept[i] && !(fresh[i] = listener_new(h, addresses[i], conf, &actual, err)))
             return false;
     }
     return true;

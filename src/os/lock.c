@@ -44,7 +44,8 @@ int lock_write(int fd, const char *address)
 {
     char text[128];
     int n = snprintf(text, sizeof text, "%d\n%s\n", getpid(), address);
-    if (ftruncate(fd, 0) || pwrite(fd, text, (size_t)n, 0) != n)
+    /* In this order: whoever reads it meanwhile finds no less than a whole address. */
+    if (pwrite(fd, text, (size_t)n, 0) != n || ftruncate(fd, n))
         return errno ? -errno : -EIO;
     return 0;
 }

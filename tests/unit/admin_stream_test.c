@@ -63,7 +63,7 @@ static int setup(void **state)
     cancelled = drained = 0;
     static char localhost[] = "127.0.0.1";
     char *bind[] = {localhost, NULL};
-    struct conf conf = {.bind = bind};
+    struct conf conf = {.bind = bind, .http = {.header_kb = 64}};
     struct err err = {0};
     http = http_new(&loop, &admin);
     return http && http_listen(http, &conf, &err) ? 0 : -1;

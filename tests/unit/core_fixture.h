@@ -61,7 +61,12 @@ static inline struct conf *fixture_conf_of(const char *const *names, size_t n)
                        .environ = strdup(""),
                        .svrs = calloc(n + 1, sizeof *c->svrs),
                        .nsvrs = n};
-    c->http = (struct conf_http){.idle_timeout = 60, .backlog_kb = 1024, .max_connections = 1024};
+    c->http = (struct conf_http){.idle_timeout = 60,
+                                 .backlog_kb = 1024,
+                                 .body_kb = 1024,
+                                 .header_kb = 64,
+                                 .max_connections = 1024,
+                                 .max_per_client = 256};
     c->log.keep_days = 30;
     c->log.day = strdup("%-d");
     c->clog.name = strdup("fota_monitor");

@@ -29,7 +29,10 @@ static void test_defaults(void **state)
     assert_int_equal(conf->auth, CONF_AUTH_LOCAL);
     assert_int_equal(conf->http.idle_timeout, 60);
     assert_int_equal(conf->http.backlog_kb, 1024);
+    assert_int_equal(conf->http.body_kb, 1024);
+    assert_int_equal(conf->http.header_kb, 64);
     assert_int_equal(conf->http.max_connections, 1024);
+    assert_int_equal(conf->http.max_per_client, 256);
     assert_int_equal(conf->lua.budget_ms, 50);
     assert_int_equal(conf->lua.memory_mb, 64);
     assert_false(conf->lua.autoreload);
@@ -63,7 +66,8 @@ static void test_everything_given(void **state)
                "\"environ\":\"ulimit -n 100; export A=b\",\"auth\":\"open\","
                "\"clog\":{\"name\":\"n\",\"addr\":\"h:1\",\"mode\":3,\"level\":0},"
                "\"log\":{\"keep_days\":0,\"max_size\":\"100M\",\"day\":\"%Y-%m-%d\"},"
-               "\"http\":{\"idle_timeout\":86400,\"backlog_kb\":16,\"max_connections\":1},"
+               "\"http\":{\"idle_timeout\":86400,\"backlog_kb\":16,\"max_connections\":1,\"body_kb\":2,"
+               "\"header_kb\":16,\"max_per_client\":3},"
                "\"lua\":{\"budget_ms\":1,\"memory_mb\":65536,\"autoreload\":true},"
                "\"vars\":{\"b\":[1,2.5,\"x\",null,true],\"a\":{}},"
                "\"svrs\":{\"web\":{\"cmd\":\"/bin/true\",\"dir\":\"d\",\"environ\":\"C=d\",\"env\":{\"K\":\"v\"},"
@@ -89,6 +93,9 @@ static void test_everything_given(void **state)
     assert_int_equal(conf->http.idle_timeout, 86400);
     assert_int_equal(conf->http.backlog_kb, 16);
     assert_int_equal(conf->http.max_connections, 1);
+    assert_int_equal(conf->http.body_kb, 2);
+    assert_int_equal(conf->http.header_kb, 16);
+    assert_int_equal(conf->http.max_per_client, 3);
     assert_int_equal(conf->lua.budget_ms, 1);
     assert_int_equal(conf->lua.memory_mb, 65536);
     assert_true(conf->lua.autoreload);

@@ -1,0 +1,143 @@
+"""Limits of the admin port (`http` in conf.json): who is slow, large or too many goes, and nobody else."""
+
+import contextlib
+import json
+import select
+import socket
+import time
+
+import pytest
+from harness import fds, free_port, wait_until
+
+
+def connect(monitor, host=None):
+    address, port = monitor.address.split(":")
+    sock = socket.create_connection((host or address, int(port)), 20)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return sock
+
+
+def is_closed(sock):
+    """Has the other side hung up?"""
+    if not select.select([sock], [], [], 0)[0]:
+        return False
+    try:
+        return sock.recv(1, socket.MSG_PEEK) == b""
+    except ConnectionError:
+        return True
+
+
+@pytest.fixture(name="start")
+def fixture_start(monitor):
+    """start(**http) starts a monitor with these limits."""
+    def start(**http):
+        monitor.script("run")
+        monitor.conf(svrs={"alpha": "run alpha"}, http=http)
+        monitor.start()
+        monitor.wait_up()
+        return monitor
+    return start
+
+
+HEAD = b"POST / HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 100000\r\n\r\n"
+
+
+@pytest.mark.parametrize("first", [b"", b"GET / HTTP/1.1\r\n", HEAD], ids=["first line", "headers", "body"])
+def test_a_request_that_comes_byte_by_byte(start, first):
+    """Never silent, never done."""
+    monitor = start(idle_timeout=1)
+    with connect(monitor) as sock:
+        sock.sendall(first)
+        began = time.monotonic()
+
+        def drip():
+            with contextlib.suppress(OSError):
+                sock.send(b"x")
+            return is_closed(sock)
+        wait_until(drip, 20, "it is hung up on")
+        assert 0.9 < time.monotonic() - began < 10
+    assert monitor.http("/healthz").status == 200
+
+
+def test_a_connection_that_is_used_stays(start):
+    monitor = start(idle_timeout=1)
+    with connect(monitor) as sock:
+        began = time.monotonic()
+        while time.monotonic() - began < 2.5:
+            sock.sendall(b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+            assert sock.recv(4096).startswith(b"HTTP/1.1 200 OK")
+            select.select([], [], [], 0.3)
+        wait_until(lambda: is_closed(sock), what="but not for ever")
+
+
+def test_one_that_waits_for_its_answer_may_wait(start):
+    monitor = start(idle_timeout=1)
+    monitor.script("deaf", "trap '' TERM; while :; do sleep 1000; done")
+    monitor.conf(svrs={"deaf": {"cmd": "deaf", "stop": {"timeout": 3}}}, http={"idle_timeout": 1})
+    assert monitor.get("reload").status == 200
+    assert monitor.get("stop", "deaf").text == "SUCCESS\n"
+
+
+def test_sizes(start):
+    monitor = start(header_kb=16, body_kb=2)
+    assert monitor.http("/?command=version", headers={"X-Much": "x" * 20_000}).status == 431
+    assert monitor.http("/?command=version", headers={"X-Much": "x" * 5_000}).status == 200
+    assert monitor.http("/", "POST", "command=version&_=" + "x" * 3000).status == 413
+    assert monitor.http("/", "POST", "command=version&_=" + "x" * 1000).status == 200
+    monitor.conf(svrs={"alpha": "run alpha"}, http={"header_kb": 128, "body_kb": 10})
+    assert "changed: http\n" in monitor.get("reload").text
+    assert monitor.http("/?command=version", headers={"X-Much": "x" * 60_000}).status == 200
+    assert monitor.http("/", "POST", "command=version&_=" + "x" * 3000).status == 200
+
+
+def test_who_asks_for_nothing_makes_room(start):
+    monitor = start(max_connections=10)
+    idle = [connect(monitor) for _ in range(10)]
+    began = time.monotonic()
+    assert monitor.get("status").status == 200
+    assert time.monotonic() - began < 5
+    wait_until(lambda: any(is_closed(sock) for sock in idle), what="one of them had to go")
+    for sock in idle:
+        sock.close()
+
+
+def test_one_host_does_not_take_all(make_monitor):
+    host = own_address()
+    if not host:
+        pytest.skip("this host has no address but its loopback's")
+    monitor = make_monitor()
+    monitor.conf(port=free_port(), bind=["127.0.0.1", host], http={"max_per_client": 5})
+    monitor.start()
+    before = len(fds(monitor.pid))
+    some = [connect(monitor, host) for _ in range(12)]
+    wait_until(lambda: sum(is_closed(sock) for sock in some) == 7, what="seven are hung up on")
+    wait_until(lambda: len(fds(monitor.pid)) <= before + 5, what="theirs are given back")
+    assert monitor.http("/healthz").status == 200, "and nobody else"
+    for sock in some:
+        sock.close()
+
+    def is_served_again():
+        with contextlib.suppress(OSError), connect(monitor, host) as sock:
+            sock.sendall(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n")
+            return sock.recv(100).startswith(b"HTTP/1.1 200")
+    wait_until(is_served_again, what="it may come again")
+
+
+def own_address():
+    """One of this host's, as a packet to elsewhere would carry it."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe, contextlib.suppress(OSError):
+        probe.connect(("198.51.100.1", 9))
+        own = probe.getsockname()[0]
+        return None if own.startswith("127.") else own
+    return None
+
+
+@pytest.mark.parametrize("http,words", [
+    ({"idle_timeout": 0}, "http.idle_timeout: must be a whole number from 1 to 86400, got 0"),
+    ({"header_kb": 1}, "http.header_kb: must be a whole number from 16 to 1024, got 1"),
+    ({"timeout": 1}, 'http.timeout: unknown key "timeout"; known are "idle_timeout", "backlog_kb",'),
+])
+def test_limits_that_make_no_sense(monitor, http, words):
+    monitor.conf_text(json.dumps({"test": {"http": http}}))
+    done = monitor.cli("-check")
+    assert done.returncode == 2 and words in done.stderr
