@@ -1,6 +1,7 @@
 #include "clog.h"
 #include "lib.h"
 #include "vm.h"
+#include "vmerror.h"
 
 #include <lua.h>
 
@@ -139,7 +140,7 @@ static int debug_traceback(lua_State *L)
         return 1;
     }
     lua_Integer level = luaL_optinteger(L, arg + 1, of == L ? 1 : 0);
-    vm_traceback(L, of, lua_tostring(L, arg), (int)MAX(0, MIN(level, INT_MAX / 2)));
+    vmerror_traceback(L, of, lua_tostring(L, arg), (int)MAX(0, MIN(level, INT_MAX / 2)));
     return 1;
 }
 

@@ -5,6 +5,8 @@
 
 #include <lauxlib.h>
 
+#define NOT_OWN "a task is no coroutine that a script may resume or close"
+
 /* Goes on with co, with the top nargs values of L. Returns the number of results, which lie on L, or -1: the error
  * does. */
 static int go_on(lua_State *L, lua_State *co, int nargs)
@@ -36,9 +38,23 @@ static lua_State *check_coroutine(lua_State *L)
     return co;
 }
 
+static int coroutine_create(lua_State *L)
+{
+    luaL_checktype(L, 1, LUA_TFUNCTION);
+    lua_State *co = vm_new_coroutine(L);
+    lua_pushvalue(L, 1);
+    lua_xmove(L, co, 1);
+    return 1;
+}
+
 static int coroutine_resume(lua_State *L)
 {
     lua_State *co = check_coroutine(L);
+    if (!vm_is_scripts_own(co)) {
+        lua_pushboolean(L, false);
+        lua_pushliteral(L, NOT_OWN);
+        return 2;
+    }
     int n = go_on(L, co, lua_gettop(L) - 1);
     lua_pushboolean(L, n >= 0);
     if (n < 0)
@@ -62,10 +78,7 @@ static int wrap_call(lua_State *L)
 
 static int coroutine_wrap(lua_State *L)
 {
-    luaL_checktype(L, 1, LUA_TFUNCTION);
-    lua_State *co = lua_newthread(L);
-    lua_pushvalue(L, 1);
-    lua_xmove(L, co, 1);
+    coroutine_create(L);
     lua_pushcclosure(L, wrap_call, 1);
     return 1;
 }
@@ -80,6 +93,8 @@ static bool is_at_rest(lua_State *L, lua_State *co)
 static int coroutine_close(lua_State *L)
 {
     lua_State *co = check_coroutine(L);
+    if (!vm_is_scripts_own(co))
+        return luaL_error(L, NOT_OWN);
     if (!is_at_rest(L, co))
         return luaL_error(L, "cannot close a %s coroutine", co == L ? "running" : "normal");
     int status = vm_close(co);
@@ -96,6 +111,7 @@ static int coroutine_close(lua_State *L)
 void lib_coroutine(struct lua_State *L)
 {
     static const luaL_Reg functions[] = {
+        {"create", coroutine_create},
         {"resume", coroutine_resume},
         {"wrap", coroutine_wrap},
         {"close", coroutine_close},

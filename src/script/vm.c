@@ -2,6 +2,7 @@
 
 #include "clock.h"
 #include "heap.h"
+#include "vmerror.h"
 
 #include <lua.h>
 
@@ -11,14 +12,11 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/random.h>
 #include <time.h>
 
 #define LOOK_EVERY 100 /* instructions between two looks at the clock; 1 while there is anything large */
 #define PLACE_SIZE 100
-#define DEEP 1000                      /* levels of a stack */
-#define LEVELS_SHOWN 20                /* of a deep one */
 #define WALL_FACTOR 20                 /* a turn may take so many budgets of real time */
 #define DESCRIBE_BYTES ((size_t)65536) /* more than the cap, to say that the cap was reached */
 #define STRING_HEAD 64                 /* what Lua keeps before a string, and more */
@@ -54,6 +52,12 @@ static const luaL_Reg libraries[] = {
 static const char *const taken_out[] = {"dofile", "loadfile", "load"};
 
 static const char seed_key; /* its address: math.randomseed in the registry, out of reach of scripts */
+
+/* The word that each thread has for its owner: the vm, and whether scripts made the thread. */
+static uintptr_t *word_of(lua_State *L)
+{
+    return lua_getextraspace(L);
+}
 
 static int64_t read_ns(clockid_t id)
 {
@@ -235,7 +239,7 @@ struct vm *vm_new(int memory_mb, struct err *err)
         vm_free(vm);
         return NULL;
     }
-    *(struct vm **)lua_getextraspace(vm->L) = vm; /* coroutines inherit it, and the hook */
+    *word_of(vm->L) = (uintptr_t)vm; /* coroutines inherit it, and the hook */
     watch(vm->L);
     lua_pushcfunction(vm->L, open_libraries);
     if (!vm_call(vm->L, 0, 0, err)) {
@@ -261,7 +265,19 @@ struct lua_State *vm_state(struct vm *vm)
 
 struct vm *vm_of(struct lua_State *L)
 {
-    return *(struct vm **)lua_getextraspace(L);
+    return (struct vm *)(*word_of(L) & ~(uintptr_t)1);
+}
+
+struct lua_State *vm_new_coroutine(struct lua_State *L)
+{
+    lua_State *co = lua_newthread(L); /* with the word of the main thread */
+    *word_of(co) |= 1;
+    return co;
+}
+
+bool vm_is_scripts_own(struct lua_State *co)
+{
+    return *word_of(co) & 1;
 }
 
 void vm_set_memory(struct vm *vm, int memory_mb)
@@ -305,88 +321,6 @@ void vm_seed(struct vm *vm, int64_t n)
     seed(vm->L, n, 0); /* allocates nothing, so raises nothing */
 }
 
-static int to_text(lua_State *L)
-{
-    luaL_tolstring(L, 1, NULL);
-    return 1;
-}
-
-/* Pushes a text for whatever was raised. */
-static void push_message(lua_State *L, int index)
-{
-    if (lua_type(L, index) == LUA_TSTRING) {
-        lua_pushvalue(L, index);
-    } else if (lua_type(L, index) == LUA_TNUMBER || luaL_getmetafield(L, index, "__tostring") != LUA_TNIL) {
-        lua_pushcfunction(L, to_text);
-        lua_pushvalue(L, index);
-        if (lua_pcall(L, 1, 1, 0) != LUA_OK)
-            lua_pushfstring(L, "(error object is a %s whose __tostring fails%s%s)", luaL_typename(L, index),
-                            lua_isstring(L, -1) ? ": " : "", lua_isstring(L, -1) ? lua_tostring(L, -1) : "");
-    } else {
-        lua_pushfstring(L, "(error object is a %s value)", luaL_typename(L, index));
-    }
-}
-
-/* Adds the line of a traceback to the text on the top. */
-static void add_level(lua_State *L, lua_State *of, lua_Debug *ar)
-{
-    lua_getinfo(of, "Slnt", ar);
-    lua_pushfstring(L, "\n\t%s:", ar->short_src);
-    if (ar->currentline > 0)
-        lua_pushfstring(L, "%d:", ar->currentline);
-    else
-        lua_pushliteral(L, "");
-    if (*ar->namewhat)
-        lua_pushfstring(L, " in %s '%s'", ar->namewhat, ar->name);
-    else if (*ar->what == 'm')
-        lua_pushliteral(L, " in main chunk");
-    else if (*ar->what == 'C')
-        lua_pushliteral(L, " in ?");
-    else
-        lua_pushfstring(L, " in function <%s:%d>", ar->short_src, ar->linedefined);
-    lua_pushstring(L, ar->istailcall ? "\n\t(...tail calls...)" : "");
-    lua_concat(L, 5);
-}
-
-void vm_traceback(struct lua_State *L, struct lua_State *of, const char *message, int level)
-{
-    lua_Debug ar;
-    if (!lua_getstack(of, DEEP, &ar)) {
-        luaL_traceback(L, of, message, level);
-        return;
-    }
-    /* Lua's own looks for the other end of the stack, again and again from this one: 70 ms. */
-    lua_pushfstring(L, message ? "%s\nstack traceback:" : "%sstack traceback:", message ? message : "");
-    for (int i = level; i < level + LEVELS_SHOWN && lua_getstack(of, i, &ar); i++)
-        add_level(L, of, &ar);
-    lua_pushliteral(L, "\n\t...\t(many more levels)");
-    lua_concat(L, 2);
-}
-
-/* Replaces the message on the top by one with the traceback of a thread; one that has it already (it was raised again)
- * stays. */
-static void add_traceback(lua_State *L, lua_State *of, int level)
-{
-    if (!strstr(lua_tostring(L, -1), "\nstack traceback:\n"))
-        vm_traceback(L, of, lua_tostring(L, -1), level);
-}
-
-/* The message handler. */
-static int describe(lua_State *L)
-{
-    push_message(L, 1);
-    add_traceback(L, L, 1);
-    return 1;
-}
-
-/* The same afterwards, for a coroutine that ended in an error: 1 is that coroutine, 2 what was raised. */
-static int describe_dead(lua_State *L)
-{
-    push_message(L, 2);
-    add_traceback(L, lua_touserdata(L, 1), 0);
-    return 1;
-}
-
 static bool report(lua_State *L, int status, struct err *err)
 {
     const struct vm *vm = vm_of(L);
@@ -409,7 +343,7 @@ bool vm_call(struct lua_State *L, int nargs, int nresults, struct err *err)
         lua_settop(L, base - 1);
         return err_nomem(err);
     }
-    lua_pushcfunction(L, describe);
+    lua_pushcfunction(L, vmerror_describe);
     lua_insert(L, base);
     lua_State *before = vm->running;
     enter(vm);
@@ -438,7 +372,7 @@ static void report_dead(lua_State *co, lua_State *L, int status, struct err *err
         lua_pop(co, 1);
         return;
     }
-    lua_pushcfunction(L, describe_dead);
+    lua_pushcfunction(L, vmerror_describe_dead);
     lua_pushlightuserdata(L, co);
     lua_xmove(co, L, 1);
     size_t limit = vm->heap.limit;

@@ -46,9 +46,6 @@ bool vm_tripped(const struct vm *vm);
 /* For C functions that may run long: raises an error when the turn is over its budget. Costs 30 ns. */
 void vm_look(struct lua_State *L);
 
-/* luaL_traceback, which does not take long for a deep stack either. */
-void vm_traceback(struct lua_State *L, struct lua_State *of, const char *message, int level);
-
 /* Real time spent in turns so far, in microseconds; the turn that is on is not in it. */
 int64_t vm_spent_us(const struct vm *vm);
 
@@ -74,7 +71,10 @@ enum vm_status { VM_DONE, VM_YIELDED, VM_FAILED };
  * budget (not those of a coroutine that was stopped for being over it). */
 enum vm_status vm_resume(struct lua_State *co, struct lua_State *from, int nargs, int *nresults, struct err *err);
 
-/* What scripts' own coroutines are made of (lib_coroutine), inside a turn. lua_resume with the books kept. */
+/* What scripts' own coroutines are made of (lib_coroutine), inside a turn: a new thread, on the stack too; whether it
+ * is one of those (a task's is not for scripts to go on with); and lua_resume with the books kept. */
+struct lua_State *vm_new_coroutine(struct lua_State *L);
+bool vm_is_scripts_own(struct lua_State *co);
 int vm_switch(struct lua_State *co, struct lua_State *from, int nargs, int *nresults);
 
 /* lua_resetthread for a coroutine that does not run; its to-be-closed variables run. LUA_OK, or the status of the

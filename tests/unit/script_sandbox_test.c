@@ -267,27 +267,51 @@ static void test_require(void **state)
 static void test_coroutines(void **state)
 {
     (void)state;
-    expect("local co = coroutine.create(function(a, b) local c = coroutine.yield(a + b) return c, 2 end)\n"
-           "assert(select('#', coroutine.resume(co, 1, 2)) == 2)\n"
-           "local ok, c, two = coroutine.resume(co, 7) assert(ok and c == 7 and two == 2)\n"
-           "local no, msg = coroutine.resume(co) assert(no == false and msg == 'cannot resume dead coroutine')\n"
-           "local f = coroutine.wrap(function(...) local n = 0 while true do n = n + coroutine.yield(n, ...) end end)\n"
-           "local a, b = f('x') assert(a == 0 and b == 'x' and f(5) == 5)\n"
-           "local closed local w = coroutine.wrap(function()\n"
-           "  local t <close> = setmetatable({}, {__close = function(_, e) closed = e end}) error({7}) end)\n"
-           "local ok, e = pcall(w) assert(not ok and e[1] == 7 and closed == e)\n"
-           "w = coroutine.wrap(function()\n"
-           "  local t <close> = setmetatable({}, {__close = function() error('second', 0) end}) error('first') end)\n"
-           "ok, e = pcall(w) assert(not ok and e == 'second')\n"
-           "co = coroutine.create(function()\n"
-           "  local t <close> = setmetatable({}, {__close = function() closed = 1 end}) coroutine.yield() end)\n"
-           "coroutine.resume(co) assert(coroutine.close(co) and closed == 1 and coroutine.status(co) == 'dead')\n"
-           "assert(coroutine.close(coroutine.create(print)))\n"
-           "assert(not pcall(coroutine.close, (coroutine.running())))\n"
-           "assert(not pcall(coroutine.resume) and not pcall(coroutine.wrap, 1) and not pcall(coroutine.close, 1))\n"
-           "local main = coroutine.running()\n"
-           "coroutine.wrap(function() assert(not pcall(coroutine.close, main)) end)()\n"
-           "assert(coroutine.resume(main) == false)");
+    expect(
+        "local co = coroutine.create(function(a, b) local c = coroutine.yield(a + b) return c, 2 end)\n"
+        "assert(select('#', coroutine.resume(co, 1, 2)) == 2)\n"
+        "local ok, c, two = coroutine.resume(co, 7) assert(ok and c == 7 and two == 2)\n"
+        "local no, msg = coroutine.resume(co) assert(no == false and msg == 'cannot resume dead coroutine')\n"
+        "local f = coroutine.wrap(function(...) local n = 0 while true do n = n + coroutine.yield(n, ...) end end)\n"
+        "local a, b = f('x') assert(a == 0 and b == 'x' and f(5) == 5)\n"
+        "local closed local w = coroutine.wrap(function()\n"
+        "  local t <close> = setmetatable({}, {__close = function(_, e) closed = e end}) error({7}) end)\n"
+        "local ok, e = pcall(w) assert(not ok and e[1] == 7 and closed == e)\n"
+        "w = coroutine.wrap(function()\n"
+        "  local t <close> = setmetatable({}, {__close = function() error('second', 0) end}) error('first') end)\n"
+        "ok, e = pcall(w) assert(not ok and e == 'second')\n"
+        "co = coroutine.create(function()\n"
+        "  local t <close> = setmetatable({}, {__close = function() closed = 1 end}) coroutine.yield() end)\n"
+        "coroutine.resume(co) assert(coroutine.close(co) and closed == 1 and coroutine.status(co) == 'dead')\n"
+        "assert(coroutine.close(coroutine.create(print)))\n"
+        "assert(not pcall(coroutine.close, (coroutine.running())))\n"
+        "assert(not pcall(coroutine.resume) and not pcall(coroutine.wrap, 1) and not pcall(coroutine.close, 1))\n"
+        "local main = coroutine.running()\n"
+        "coroutine.wrap(function() assert(not pcall(coroutine.close, main)) end)()\n"
+        "local outer outer = coroutine.create(function() coroutine.wrap(function()\n"
+        "  local ok, m = pcall(coroutine.close, outer) assert(m:find('cannot close a normal coroutine')) end)() end)\n"
+        "assert(coroutine.resume(outer))\n"
+        "assert(coroutine.resume(main) == false)");
+}
+
+/* The thread of a task waits for the monitor; nobody else goes on with it. */
+static void test_a_task_is_not_the_scripts(void **state)
+{
+    (void)state;
+    lua_State *task = lua_newthread(vm_state(vm));
+    int n = 0;
+    write_file("lua/t.lua", "_G.task = coroutine.running() require('box').task = task coroutine.yield() return 7");
+    write_file("lua/box.lua", "return {}");
+    assert_true(load("lua/t.lua"));
+    lua_xmove(vm_state(vm), task, 1);
+    assert_int_equal(vm_resume(task, NULL, 0, &n, &err), VM_YIELDED);
+    expect("local task = require('box').task\n"
+           "local ok, msg = coroutine.resume(task) assert(not ok and msg:find('^a task is no coroutine'))\n"
+           "ok, msg = pcall(coroutine.close, task) assert(not ok and msg:find('a task is no coroutine'))\n"
+           "assert(coroutine.status(task) == 'suspended')");
+    assert_int_equal(vm_resume(task, NULL, 0, &n, &err), VM_DONE);
+    assert_int_equal(lua_tointeger(task, -1), 7);
+    lua_settop(vm_state(vm), 0);
 }
 
 static void test_xpcall(void **state)
@@ -447,10 +471,21 @@ static int remove_home(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_load),       TEST(test_file_too_large), TEST(test_slow_to_compile), TEST(test_what_there_is),
-        TEST(test_clock),      TEST(test_worlds),         TEST(test_code_from_text),  TEST(test_require),
-        TEST(test_coroutines), TEST(test_xpcall),         TEST(test_finalizers),      TEST(test_endless),
-        TEST(test_hogs),       TEST(test_closing_chain),
+        TEST(test_load),
+        TEST(test_file_too_large),
+        TEST(test_slow_to_compile),
+        TEST(test_what_there_is),
+        TEST(test_clock),
+        TEST(test_worlds),
+        TEST(test_code_from_text),
+        TEST(test_require),
+        TEST(test_coroutines),
+        TEST(test_xpcall),
+        TEST(test_a_task_is_not_the_scripts),
+        TEST(test_finalizers),
+        TEST(test_endless),
+        TEST(test_hogs),
+        TEST(test_closing_chain),
     };
     return cmocka_run_group_tests(tests, make_home, remove_home);
 }
