@@ -97,7 +97,7 @@ static void test_tables(void **state)
         "  if random(6) == 1 then t[random(14)] = nil end return t end\n"
         "local function index() return random(8) == 1 and (random(2) == 1 and math.maxinteger - random(0, 2)\n"
         "  or math.mininteger + random(0, 2)) or random(-3, 14) end\n"
-        "for i = 1, 6000 do\n"
+        "for i = 1, 2000 do\n"
         "  local t = list()\n"
         "  same('table', 'insert', t, 'new') same('table', 'insert', t, index(), 'new')\n"
         "  same('table', 'remove', t) same('table', 'remove', t, index())\n"
@@ -122,7 +122,7 @@ static void test_sort(void **state)
     vm_seed(vm, 42);
     expect(
         "local random = math.random\n"
-        "for i = 1, 600 do\n"
+        "for i = 1, 200 do\n"
         "  local t, words = {}, {}\n"
         "  for j = 1, random(0, 40) do t[j] = random(3) == 1 and random(10) + 0.5 or random(20) words[j] = 'w' .. "
         "random(50) end\n"
