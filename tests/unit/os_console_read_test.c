@@ -267,6 +267,7 @@ static void what_was_removed_unread_is_skipped(void **state)
     unlink(beside("fota_monitor.21.log"));
     assert_followed(&f, "2\n3\n");
     console_follow_close(&f);
+    buf_fini(&b);
 }
 
 static void emptied_replaced_or_late_it_is_read_from_the_beginning(void **state)
@@ -288,6 +289,7 @@ static void emptied_replaced_or_late_it_is_read_from_the_beginning(void **state)
     append("new\n", 4);
     assert_followed(&f, "new\n");
     console_follow_close(&f);
+    buf_fini(&b);
 }
 
 /* A reader in a thread of its own, a writer and rotations at full speed. */
