@@ -308,9 +308,11 @@ static int by_name(const void *a, const void *b)
 /* No name comes twice: where one was removed and added again, the new one is blocked until the old one has left. */
 static void choose_looked(struct monitor *m)
 {
-    for (size_t i = 0; i < m->nsvcs; i++)
-        if (!m->svcs[i]->blocked)
-            m->looked[m->nlooks++] = m->svcs[i];
+    for (size_t i = 0; i < m->nsvcs; i++) {
+        struct service *s = m->svcs[i];
+        if (s && !s->blocked)
+            m->looked[m->nlooks++] = s;
+    }
     for (struct service *s = m->removed; s; s = s->next_queued)
         if (service_is_leaving(s))
             m->looked[m->nlooks++] = s;

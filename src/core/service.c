@@ -51,55 +51,6 @@ int64_t service_next_try_ms(const struct service *s)
     return s->state == STATE_WAITING ? MAX(s->since_ms + s->delay_ms - now_ms(s), 0) : 0;
 }
 
-/* ---- waits */
-
-void service_wait_remove(struct service *s, struct service_wait *w)
-{
-    for (struct service_wait **p = &s->waits; *p; p = &(*p)->next)
-        if (*p == w) {
-            *p = w->next;
-            return;
-        }
-}
-
-static void tell_waits(struct service *s, enum service_goal goal, const char *why)
-{
-    for (struct service_wait **p = &s->waits; *p;) {
-        struct service_wait *w = *p;
-        if (w->goal != goal) {
-            p = &w->next;
-            continue;
-        }
-        *p = w->next;
-        w->next = NULL;
-        w->done(w, s, why);
-    }
-}
-
-static bool goal_met(const struct service *s, enum service_goal goal)
-{
-    if (goal == GOAL_UP)
-        return s->state == STATE_UP && !s->graceful;
-    return (s->state == STATE_DOWN && !s->held) || (s->state == STATE_FAILED && s->want == WANT_DOWN);
-}
-
-static void tell_met(struct service *s)
-{
-    for (enum service_goal goal = GOAL_UP; goal <= GOAL_DOWN; goal++)
-        if (goal_met(s, goal))
-            tell_waits(s, goal, NULL);
-}
-
-void service_wait_add(struct service *s, struct service_wait *w)
-{
-    if (goal_met(s, w->goal)) {
-        w->done(w, s, NULL);
-        return;
-    }
-    w->next = s->waits;
-    s->waits = w;
-}
-
 /* ---- state */
 
 static enum event_kind kind_of(enum machine_state state)
@@ -129,7 +80,7 @@ static void set_state(struct service *s, enum machine_state state, uint64_t caus
         s->state_seq = monitor_emit(s->mon, s, &e);
     if (state == STATE_DOWN || state == STATE_FAILED)
         s->unsure = true; /* while nobody looks, somebody may start one by hand */
-    tell_met(s);
+    service_wait_tell_met(s);
 }
 
 /* ---- actions */
@@ -258,7 +209,7 @@ static void tell_failed(struct service *s)
 {
     struct buf b = {0};
     lastexit_say(&b, &s->last_exit);
-    tell_waits(s, GOAL_UP, b.failed ? "it ended" : b.data);
+    service_wait_tell(s, GOAL_UP, b.failed ? "it ended" : b.data);
     buf_fini(&b);
 }
 
@@ -426,7 +377,7 @@ static void adopt_gracefully(struct service *s, uint64_t cause)
     s->want = WANT_UP;
     s->graceful = takes_graceful(s, &err); /* it does not count as up before that is done */
     if (!s->graceful)
-        tell_waits(s, GOAL_UP, err.text);
+        service_wait_tell(s, GOAL_UP, err.text);
     step(s, EV_ADOPT, cause);
     if (s->graceful)
         step(s, EV_GRESTART, cause);
@@ -477,7 +428,7 @@ static void on_timer(struct timer *t)
             step(s, EV_PROBE, start);
     } else if (s->state == STATE_UP) {
         s->graceful = false; /* the same process is still there: it has reloaded in place */
-        tell_met(s);
+        service_wait_tell_met(s);
     } else {
         step(s, EV_TIMEOUT, s->state_seq);
     }
@@ -506,9 +457,9 @@ static void want(struct service *s, enum machine_want w)
     s->said_failing = false;
     hush_forget(&s->hush);
     if (w == WANT_UP)
-        tell_waits(s, GOAL_DOWN, "superseded by a newer command to start it");
+        service_wait_tell(s, GOAL_DOWN, "superseded by a newer command to start it");
     else
-        tell_waits(s, GOAL_UP, "superseded by a newer command to stop it");
+        service_wait_tell(s, GOAL_UP, "superseded by a newer command to stop it");
 }
 
 void service_start(struct service *s, uint64_t cause)
@@ -524,7 +475,7 @@ void service_stop(struct service *s, uint64_t cause)
     if (s->held)
         s->spawn_cause = cause;
     step(s, EV_STOP, cause);
-    tell_met(s);
+    service_wait_tell_met(s);
 }
 
 void service_restart(struct service *s, uint64_t cause)
@@ -589,8 +540,8 @@ struct service *service_new(struct monitor *mon, const struct conf_service *conf
 void service_fini(struct service *s)
 {
     order_drop(s);
-    tell_waits(s, GOAL_UP, "the monitor lets go of it");
-    tell_waits(s, GOAL_DOWN, "the monitor lets go of it");
+    service_wait_tell(s, GOAL_UP, "the monitor lets go of it");
+    service_wait_tell(s, GOAL_DOWN, "the monitor lets go of it");
     world_timer_clear(world_of(s), &s->timer);
     world_of(s)->ops->release(world_of(s), &s->proc);
     monitor_unqueue(s->mon, s);

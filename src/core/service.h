@@ -113,6 +113,10 @@ bool service_grestart(struct service *s, uint64_t cause, struct err *err);
 void service_wait_add(struct service *s, struct service_wait *w);
 /* Takes a wait back; nothing happens if it is not on the list. */
 void service_wait_remove(struct service *s, struct service_wait *w);
+/* For service.c: tells all that wait for the goal that it was missed (NULL: reached); tells those whose goal is
+ * reached. */
+void service_wait_tell(struct service *s, enum service_goal goal, const char *why);
+void service_wait_tell_met(struct service *s);
 
 /* Sends any signal to the watched process. 0 or -errno. */
 int service_signal(struct service *s, int sig, uint64_t cause);
