@@ -13,7 +13,7 @@ void lib_base(struct lua_State *L);
 /* Into an empty table: traceback. */
 void lib_debug(struct lua_State *L);
 
-/* create, resume, wrap, close; the others stay. */
+/* create, resume, yield, wrap, close: not for the threads of tasks. The others stay. */
 void lib_coroutine(struct lua_State *L);
 
 /* All but pack, which stays. Lists may be tables, or whatever has the metamethods. */

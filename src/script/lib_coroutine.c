@@ -63,6 +63,14 @@ static int coroutine_resume(lua_State *L)
     return n + 1;
 }
 
+/* A task is woken by what it waits for, and by nothing else. */
+static int coroutine_yield(lua_State *L)
+{
+    if (!vm_is_scripts_own(L))
+        return luaL_error(L, "attempt to yield from outside a coroutine");
+    return lua_yield(L, lua_gettop(L));
+}
+
 static int wrap_call(lua_State *L)
 {
     lua_State *co = lua_tothread(L, lua_upvalueindex(1));
@@ -111,11 +119,8 @@ static int coroutine_close(lua_State *L)
 void lib_coroutine(struct lua_State *L)
 {
     static const luaL_Reg functions[] = {
-        {"create", coroutine_create},
-        {"resume", coroutine_resume},
-        {"wrap", coroutine_wrap},
-        {"close", coroutine_close},
-        {NULL, NULL},
+        {"create", coroutine_create}, {"resume", coroutine_resume}, {"yield", coroutine_yield},
+        {"wrap", coroutine_wrap},     {"close", coroutine_close},   {NULL, NULL},
     };
     luaL_setfuncs(L, functions, 0);
 }

@@ -294,13 +294,24 @@ static void test_coroutines(void **state)
         "assert(coroutine.resume(main) == false)");
 }
 
+static int wait(lua_State *L)
+{
+    return lua_yield(L, 0);
+}
+
 /* The thread of a task waits for the monitor; nobody else goes on with it. */
 static void test_a_task_is_not_the_scripts(void **state)
 {
     (void)state;
     lua_State *task = lua_newthread(vm_state(vm));
     int n = 0;
-    write_file("lua/t.lua", "_G.task = coroutine.running() require('box').task = task coroutine.yield() return 7");
+    sandbox_globals(vm_state(vm));
+    lua_pushcfunction(vm_state(vm), wait);
+    lua_setfield(vm_state(vm), -2, "wait");
+    lua_pop(vm_state(vm), 1);
+    write_file("lua/t.lua",
+               "local ok, msg = pcall(coroutine.yield) assert(msg:find('yield from outside a coroutine'))\n"
+               "require('box').task = coroutine.running() wait() return 7");
     write_file("lua/box.lua", "return {}");
     assert_true(load("lua/t.lua"));
     lua_xmove(vm_state(vm), task, 1);
