@@ -21,7 +21,7 @@ static const char *const kind_names[EVENT_KINDS] = {
     [EVENT_EXIT] = "exit",       [EVENT_SPAWN_FAIL] = "spawn_fail", [EVENT_DECISION] = "decision",
     [EVENT_COMMAND] = "command", [EVENT_CONFIG] = "config",         [EVENT_ADOPT] = "adopt",
     [EVENT_SIGNAL] = "signal",   [EVENT_CLEANUP] = "cleanup",       [EVENT_AUDIT] = "audit",
-    [EVENT_MONITOR] = "monitor",
+    [EVENT_LOG] = "log",         [EVENT_MONITOR] = "monitor",
 };
 
 /* What an event takes in a ring: its fields and its text, up to the next one's alignment. */

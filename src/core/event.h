@@ -28,6 +28,7 @@ enum event_kind {
     EVENT_SIGNAL,     /* a signal was sent; signal */
     EVENT_CLEANUP,    /* something left behind was killed; pid */
     EVENT_AUDIT,      /* the audit found something; text */
+    EVENT_LOG,        /* something about its console log; text */
     EVENT_MONITOR,    /* the monitor itself; text */
     EVENT_KINDS,
 };

@@ -1,6 +1,7 @@
 #include "monitor.h"
 
 #include "clog.h"
+#include "consoles.h"
 #include "match.h"
 #include "survey.h"
 
@@ -12,7 +13,7 @@
 #include <unistd.h>
 
 #define JOURNAL_MAX_BYTES (16 * 1024 * 1024)
-#define OWN_TIMERS 8 /* of the monitor itself, beside one for each service */
+#define OWN_TIMERS 10 /* of the monitor itself, beside one for each service */
 
 static int64_t now_ms(const struct monitor *m)
 {
@@ -338,7 +339,7 @@ int monitor_index(struct monitor *m)
         match_look_init(&m->looks[i], m->conf, s->conf, s->ids ? s->ids->uid : geteuid());
     }
     m->indexed = true;
-    return 0;
+    return consoles_index(m->consoles);
 }
 
 static bool add_services(struct monitor *m, struct err *err)
@@ -392,7 +393,8 @@ struct monitor *monitor_new(struct world *world, struct conf *conf, struct err *
     m->start_ms = now_ms(m);
     m->start_wall_ms = world->ops->wall_ms(world);
     m->marker_prefix = launch_marker(conf, "");
-    if (!m->marker_prefix || !open_journal(m, err) || !add_services(m, err)) {
+    m->consoles = consoles_new(m);
+    if (!m->consoles || !m->marker_prefix || !open_journal(m, err) || !add_services(m, err)) {
         if (err && !err->text[0])
             err_nomem(err);
         monitor_free(m);
@@ -406,7 +408,8 @@ void monitor_start(struct monitor *m)
     m->start_seq = monitor_note(m, NULL, EVENT_MONITOR, 0, "the monitor " FM_VERSION " started, pid %d", getpid());
     world_timer_set(m->world, &m->probe, MONITOR_PROBE_MS);
     world_timer_set(m->world, &m->audit, MONITOR_AUDIT_MS);
-    monitor_survey(m);
+    /* When the last line was written must be seen before there are new ones. */
+    consoles_start(m->consoles, monitor_survey);
 }
 
 void monitor_free(struct monitor *m)
@@ -415,6 +418,7 @@ void monitor_free(struct monitor *m)
     for (size_t i = 0; i < m->nsvcs; i++)
         order_drop(m->svcs[i]);
     monitor_finish(m); /* with nothing left to do but to end it */
+    consoles_free(m->consoles);
     struct timer *own[] = {&m->probe, &m->audit, &m->slice, &m->reap, &m->settle, &m->retry};
     for (size_t i = 0; i < m->nsvcs; i++) {
         service_fini(m->svcs[i]);

@@ -44,6 +44,7 @@ struct monitor {
     bool indexed; /* the two are as they should be */
     struct event_journal journal;
     struct event_ring events; /* the monitor's own */
+    struct consoles *consoles;
     struct monitor_hooks hooks;
     uint64_t generation; /* counts every change of what a plain status shows */
     int64_t start_ms, start_wall_ms;

@@ -131,7 +131,7 @@ static void (*const say[EVENT_KINDS])(struct buf *b, const struct event *e) = {
     [EVENT_EXIT] = say_exit,     [EVENT_SPAWN_FAIL] = say_spawn_fail, [EVENT_DECISION] = say_decision,
     [EVENT_COMMAND] = say_text,  [EVENT_CONFIG] = say_text,           [EVENT_ADOPT] = say_adopt,
     [EVENT_SIGNAL] = say_signal, [EVENT_CLEANUP] = say_cleanup,       [EVENT_AUDIT] = say_text,
-    [EVENT_MONITOR] = say_text,
+    [EVENT_LOG] = say_text,      [EVENT_MONITOR] = say_text,
 };
 
 void story_sentence(struct buf *b, const struct event *e)

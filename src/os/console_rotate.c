@@ -496,6 +496,7 @@ static int step_finish(struct console_rotate *r)
     if (copied(in) > 0)
         strcpy(r->file, in->file);
     r->moved += copied(in);
+    r->since_ms = in->now_ms;
     console_front_read(r->fd, length_of(r), &front);
     r->start = front.start;
     r->step = r->resuming ? CONSOLE_ROTATE_PLAN : CONSOLE_ROTATE_DONE;

@@ -59,6 +59,7 @@ struct console_rotate {
     char file[NAME_MAX + 1]; /* where the lines went to; "" when there were none */
     int64_t moved;           /* bytes */
     int64_t start;           /* where its lines begin in the log now */
+    int64_t since_ms;        /* when that was settled (wall clock): of the last rotation, if there was one */
     bool resumed;            /* one that was broken off was finished first */
     bool later;              /* it can't be done safely now: try again */
     bool uncollapsed;        /* the file system can't take away the front of a file */

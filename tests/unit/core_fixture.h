@@ -168,10 +168,11 @@ static inline int fixture_teardown(void **state)
     char path[96];
     fixture_die();
     world_sim_free(fx.w);
-    snprintf(path, sizeof path, "%s/test.events.jsonl", fx.dir);
-    unlink(path);
-    snprintf(path, sizeof path, "%s/test.events.jsonl.1", fx.dir);
-    unlink(path);
+    static const char *const files[] = {"test.events.jsonl", "test.events.jsonl.1", "test.logs"};
+    for (size_t i = 0; i < ARRAY_LEN(files); i++) {
+        snprintf(path, sizeof path, "%s/%s", fx.dir, files[i]);
+        unlink(path);
+    }
     return rmdir(fx.dir);
 }
 
