@@ -1,5 +1,6 @@
 #include "metrics.h"
 
+#include "consoles.h"
 #include "facts.h"
 #include "scripts.h"
 #include "vm.h"
@@ -214,6 +215,19 @@ static void add_monitor(struct buf *b, const struct admin *a)
             (int64_t)m->journal.lost);
 }
 
+static void add_logs(struct buf *b, const struct consoles_counts *c)
+{
+    add_one(b, "fota_monitor_log_rotations_total", METRICS_COUNTER, "Times that lines of a console log were moved.",
+            (int64_t)c->rotations);
+    add_one(b, "fota_monitor_log_rotated_bytes_total", METRICS_COUNTER, "Bytes of console logs that were moved.",
+            (int64_t)c->bytes);
+    add_one(b, "fota_monitor_log_failures_total", METRICS_COUNTER, "Tries to move lines that failed.",
+            (int64_t)c->failures);
+    add_one(b, "fota_monitor_log_emptied_total", METRICS_COUNTER,
+            "Logs emptied because their file system allows nothing better; each may have lost a line.",
+            (int64_t)c->emptied);
+}
+
 /* The monitor's own process, under the names that Prometheus' own clients use. */
 static void add_process(struct buf *b, const struct monitor *m)
 {
@@ -275,6 +289,7 @@ static void on_facts(struct facts_wait *w, const struct fact *facts)
         add_lag(&r->body, a->lag);
     if (a->scripts)
         add_scripts(&r->body, a->scripts);
+    add_logs(&r->body, consoles_counts(a->mon->consoles));
     add_process(&r->body, a->mon);
     for (struct metrics_source *s = a->sources; s; s = s->next)
         s->add(s, &r->body);

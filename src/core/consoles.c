@@ -11,6 +11,7 @@
 
 #define TICK_MS 60000     /* between two looks at everything, and the longest that a jump of the clock goes unnoticed */
 #define SIZE_TICK_MS 1000 /* between two looks at the sizes, where they matter */
+#define SOON_MS 100       /* the same, where one grows so fast that it would be late then */
 #define START_MS 1000     /* so long services wait for the first look */
 
 struct looking {
@@ -313,6 +314,19 @@ static void not_there(struct consoles *l, struct console *g, int error)
     consoles_trouble(l, g, error, text);
 }
 
+/* Has it grown past the limit? */
+static void check_size(struct consoles *l, struct console *g, const struct console_look *at)
+{
+    int64_t max_size = l->m->conf->log.max_size, grown = MAX(at->size - g->size, 0);
+    if (at->size < g->start) /* it was emptied */
+        g->start = 0;
+    g->size = at->size;
+    l->hurry = l->hurry || at->size - g->start + grown > max_size;
+    if (max_size && at->size - g->start > max_size && !g->ndue)
+        consoles_move_add(g,
+                          &(struct consoles_due){.day = l->day, .cut = -1, .at_ms = consoles_wall_ms(l), .part = true});
+}
+
 static void take_look(struct consoles *l, const struct looking *k, const struct look_item *item)
 {
     const struct console_look *at = &item->at;
@@ -339,6 +353,7 @@ static void take_look(struct consoles *l, const struct looking *k, const struct 
         meet(l, g, at);
     else if (k->left)
         settle(l, g, at, k->left_day);
+    check_size(l, g, at);
 }
 
 /* Only at its size. */
@@ -350,11 +365,7 @@ static void take_glance(struct consoles *l, const struct look_item *item)
         return;
     if (!is_same(g, at))
         replaced(l, g, at);
-    if (at->size < g->start) /* it was emptied */
-        g->start = 0;
-    if (l->m->conf->log.max_size && at->size - g->start > l->m->conf->log.max_size && !g->ndue)
-        consoles_move_add(g,
-                          &(struct consoles_due){.day = l->day, .cut = -1, .at_ms = consoles_wall_ms(l), .part = true});
+    check_size(l, g, at);
 }
 
 /* ---- looks */
@@ -427,6 +438,8 @@ static void looking_done(struct world_work *w, bool wanted)
         if (l->look_again || l->left)
             consoles_look(l, true);
         consoles_move_start(l);
+        if (l->hurry)
+            consoles_set_tick(l);
     }
     free_looking(k);
 }
@@ -452,6 +465,7 @@ void consoles_look(struct consoles *l, bool full)
         return;
     }
     l->looking = k;
+    l->hurry = false;
     if (!full)
         return;
     l->left = false;
@@ -466,6 +480,8 @@ void consoles_set_tick(struct consoles *l)
     wait = MIN(wait, day_next_ms(wall) - wall);
     if (l->looked)
         wait = MIN(wait, START_MS);
+    if (l->hurry && l->m->conf->log.max_size)
+        wait = MIN(wait, SOON_MS);
     for (size_t i = 0; i < l->count; i++)
         if (l->items[i].ndue && !l->items[i].rotation)
             wait = MIN(wait, MAX(l->items[i].retry_ms - consoles_now_ms(l), SIZE_TICK_MS));

@@ -26,6 +26,7 @@ struct console {
     dev_t dev;
     ino_t inode;
     int64_t start;              /* where its lines begin in the file */
+    int64_t size;               /* when last looked at */
     int64_t since_ms;           /* they are younger than this; 0: not known */
     struct consoles_due due[2]; /* the second one came while the first was waiting */
     unsigned ndue;
@@ -49,6 +50,7 @@ struct consoles {
     int64_t full_ms; /* when all was looked at last (mono) */
     struct looking *looking;
     bool look_again;
+    bool hurry;                 /* a log grows so fast that its size is looked at again soon */
     struct rotation *rotations; /* under way */
     unsigned running;
     size_t next; /* whose turn it is to be rotated */
