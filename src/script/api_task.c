@@ -46,20 +46,6 @@ static int raw_cancel_task(lua_State *L)
     return 1;
 }
 
-static int joined(lua_State *L, int status, lua_KContext context)
-{
-    (void)status;
-    (void)context;
-    struct task *t = task_resumed(L);
-    if (!t->timed_out && !t->brought.data) {
-        lua_pushboolean(L, true);
-        return 1;
-    }
-    lua_pushnil(L);
-    lua_pushstring(L, t->timed_out ? "timeout" : (const char *)t->brought.data);
-    return 2;
-}
-
 /* join(number, timeout): true once it has ended well; nil and why not. */
 static int raw_join(lua_State *L)
 {
@@ -73,7 +59,7 @@ static int raw_join(lua_State *L)
         return 1;
     }
     task_join(t, other);
-    return task_wait(L, t, timeout < 0 ? -1 : (int64_t)(timeout * 1000), joined);
+    return task_wait(L, t, timeout < 0 ? -1 : (int64_t)(timeout * 1000), task_outcome);
 }
 
 const luaL_Reg api_task_functions[] = {

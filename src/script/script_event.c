@@ -57,20 +57,6 @@ static void wake_waiters(struct scripts *s, const char *service)
     }
 }
 
-static int state_reached(lua_State *L, int status, lua_KContext context)
-{
-    (void)status;
-    (void)context;
-    struct task *t = task_resumed(L);
-    if (!t->timed_out && !t->brought.data) {
-        lua_pushboolean(L, true);
-        return 1;
-    }
-    lua_pushnil(L);
-    lua_pushstring(L, t->timed_out ? "timeout" : (const char *)t->brought.data);
-    return 2;
-}
-
 int script_event_wait_state(lua_State *L)
 {
     struct scripts *s = scripts_acting(L, "svc:wait");
@@ -99,7 +85,7 @@ int script_event_wait_state(lua_State *L)
     s->state_waits = w;
     t->waiting = w;
     t->unwait = unwait_state;
-    return task_wait(L, t, timeout < 0 ? -1 : (int64_t)(timeout * 1000), state_reached);
+    return task_wait(L, t, timeout < 0 ? -1 : (int64_t)(timeout * 1000), task_outcome);
 }
 
 /* ---- handlers */

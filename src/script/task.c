@@ -268,6 +268,20 @@ struct task *task_resumed(lua_State *L)
     return t;
 }
 
+int task_outcome(lua_State *L, int status, lua_KContext context)
+{
+    (void)status;
+    (void)context;
+    const struct task *t = task_resumed(L);
+    if (!t->timed_out && !t->brought.data) {
+        lua_pushboolean(L, true);
+        return 1;
+    }
+    lua_pushnil(L);
+    lua_pushstring(L, t->timed_out ? "timeout" : (const char *)t->brought.data);
+    return 2;
+}
+
 /* ---- the end of another one */
 
 static void unwait_join(struct task *t)

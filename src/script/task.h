@@ -54,6 +54,10 @@ int task_wait(lua_State *L, struct task *t, int64_t after_ms, lua_KFunction resu
 /* For the continuation: raises when the task was cancelled meanwhile. */
 struct task *task_resumed(lua_State *L);
 
+/* A continuation for waits that bring a message when they have failed: returns true, or nil
+ * and the message or "timeout". */
+int task_outcome(lua_State *L, int status, lua_KContext context);
+
 /* Has it go on, soon. May be called from anywhere. */
 void task_wake(struct task *t);
 
