@@ -52,10 +52,11 @@ function methods:wait(state, timeout)
   return raw.wait_state(self.name, state, timeout)
 end
 
--- The end of its console log, as a list of lines.
-function methods:log(lines)
+-- The end of its console log, as a list of lines, and the place behind it. With such a place: what came since, whole
+-- lines, the oldest first.
+function methods:log(lines, since)
   check(self, "log")
-  return raw.log(self.name, lines)
+  return raw.log(self.name, lines, since)
 end
 
 --- The service of that name, or nil.

@@ -149,22 +149,32 @@ int console_read_last(const struct console_source *s, int lines, size_t bytes, s
     return 0;
 }
 
-/* The file the banner names, when it is beside the log and looks like one of its. */
-static void gather_named(struct gather *g, const char *path, const struct console_front *front)
+/* Opens the file the banner names, when it is beside the log and looks like one of its; -1 else. */
+static int open_named(const char *path, const struct console_front *front, struct stat *st)
 {
     struct console_name n;
-    struct stat st;
     if (!front->id || console_name_init(&n, path, "", NULL))
-        return;
+        return -1;
     int dir = strncmp(front->file, n.base, n.stem) ? -1 : open(n.dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
     int fd = dir < 0 ? -1 : open_beside(dir, front->file);
-    if (fd >= 0 && !fstat(fd, &st))
-        gather_back(g, fd, 0, st.st_size);
-    if (fd >= 0)
+    if (fd >= 0 && fstat(fd, st)) {
         close(fd);
+        fd = -1;
+    }
     if (dir >= 0)
         close(dir);
     console_name_fini(&n);
+    return fd;
+}
+
+static void gather_named(struct gather *g, const char *path, const struct console_front *front)
+{
+    struct stat st;
+    int fd = open_named(path, front, &st);
+    if (fd < 0)
+        return;
+    gather_back(g, fd, 0, st.st_size);
+    close(fd);
 }
 
 char *console_tail(const char *path, int lines, size_t bytes)
@@ -233,6 +243,77 @@ static int add_bytes(int fd, int64_t from, int64_t len, size_t max, struct buf *
         return -errno;
     buf_add(out, block, (size_t)n);
     return out->failed ? -ENOMEM : (int)n;
+}
+
+/* A text of what was read, its zero bytes as "?"; NULL for none. */
+static char *as_text(struct buf *b)
+{
+    for (size_t i = 0; i < b->len; i++)
+        b->data[i] = b->data[i] ? b->data[i] : '?';
+    if (b->len && !b->failed)
+        return buf_take(b);
+    buf_fini(b);
+    return NULL;
+}
+
+/* Adds bytes [from, to) of a file until there are `max`. */
+static void add_range(int fd, int64_t from, int64_t to, size_t max, struct buf *out)
+{
+    int r = 1;
+    for (int64_t at = from; r > 0 && at < to && out->len < max; at += r)
+        r = add_bytes(fd, at, to - at, max - out->len, out);
+}
+
+/* From *at on, the lines before those of the log, as far as they are in the file that its banner names. */
+static void add_moved(const char *path, const struct console_front *front, int64_t *at, size_t max, struct buf *out)
+{
+    struct stat st;
+    int fd = open_named(path, front, &st);
+    if (fd >= 0) {
+        int64_t begin = front->at - st.st_size;
+        *at = MAX(*at, begin);
+        add_range(fd, *at - begin, st.st_size, max, out);
+        close(fd);
+    }
+    if (!out->len)
+        *at = front->at;
+}
+
+/* Whole lines alone, unless one is longer than what is allowed. */
+static void cut_line(struct buf *b, size_t max)
+{
+    const char *end = b->len ? memrchr(b->data, '\n', b->len) : NULL;
+    if (!b->len || (!end && b->len >= max))
+        return;
+    b->len = end ? (size_t)(end + 1 - b->data) : 0;
+    b->data[b->len] = 0;
+}
+
+char *console_since(const char *path, int64_t *at, size_t bytes)
+{
+    struct console_front front;
+    struct buf out = {0};
+    struct stat st;
+    int fd = open_log(path, &st);
+    if (fd < 0)
+        return NULL;
+    if (console_front_hold(false)) {
+        fstat(fd, &st);
+        console_front_read(fd, st.st_size, &front);
+        if (*at < 0 || *at > front.at + st.st_size - front.start)
+            *at = front.at;
+        if (*at < front.at)
+            add_moved(path, &front, at, bytes, &out);
+        int64_t from = *at + (int64_t)out.len - front.at;
+        if (from >= 0)
+            add_range(fd, front.start + from, st.st_size, bytes, &out);
+        console_front_release();
+    }
+    close(fd);
+    cut_line(&out, bytes);
+    if (!out.failed)
+        *at += (int64_t)out.len;
+    return as_text(&out);
 }
 
 /* What it has not read yet of lines that were moved meanwhile. The files hold what came before front->at without a

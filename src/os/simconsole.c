@@ -78,6 +78,24 @@ char *simconsole_tail(const struct simconsoles *c, const char *path, int lines, 
     return buf_take(&b);
 }
 
+char *simconsole_since(const struct simconsoles *c, const char *path, int64_t *at, size_t bytes)
+{
+    const struct simconsole *s = find(c, path);
+    if (!s)
+        return NULL;
+    int64_t begin = s->size - (int64_t)s->text.len; /* the place where what is kept begins */
+    *at = *at < begin || *at > s->size ? begin : *at;
+    const char *text = buf_str(&s->text) + (*at - begin);
+    size_t len = MIN((size_t)(s->size - *at), bytes);
+    const char *end = len ? memrchr(text, '\n', len) : NULL;
+    if (end)
+        len = (size_t)(end + 1 - text);
+    else if (len < bytes)
+        return NULL;
+    *at += (int64_t)len;
+    return len ? strndup(text, len) : NULL;
+}
+
 void simconsole_fini(struct simconsoles *c)
 {
     for (size_t i = 0; i < c->count; i++) {

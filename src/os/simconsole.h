@@ -12,9 +12,10 @@ struct simconsoles {
 /* Adds text to a log. 0 or -ENOMEM. */
 int simconsole_write(struct simconsoles *c, const char *path, const char *text);
 
-/* As console_size and console_tail. */
+/* As console_size, console_tail and console_since. */
 int64_t simconsole_size(const struct simconsoles *c, const char *path);
 char *simconsole_tail(const struct simconsoles *c, const char *path, int lines, size_t bytes);
+char *simconsole_since(const struct simconsoles *c, const char *path, int64_t *at, size_t bytes);
 
 void simconsole_fini(struct simconsoles *c);
 

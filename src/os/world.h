@@ -65,9 +65,10 @@ struct world_ops {
     /* See shebang_fits. */
     bool (*script_fits)(const char *script, const char *exe);
 
-    /* See console_size, console_tail. */
+    /* See console_size, console_tail, console_since. */
     int64_t (*log_size)(struct world *w, const char *log_path);
     char *(*tail)(struct world *w, const char *log_path, int lines, size_t bytes);
+    char *(*since)(struct world *w, const char *log_path, int64_t *at, size_t bytes);
 };
 
 struct world {

@@ -232,6 +232,12 @@ static char *tail(struct world *w, const char *log_path, int lines, size_t bytes
     return console_tail(log_path, lines, bytes);
 }
 
+static char *since(struct world *w, const char *log_path, int64_t *at, size_t bytes)
+{
+    (void)w;
+    return console_since(log_path, at, bytes);
+}
+
 static const struct world_ops ops = {
     .mono_ms = mono_ms,
     .wall_ms = wall_ms,
@@ -249,6 +255,7 @@ static const struct world_ops ops = {
     .script_fits = shebang_fits,
     .log_size = log_size,
     .tail = tail,
+    .since = since,
 };
 
 static void on_ends(uv_poll_t *handle, int status, int events)

@@ -29,19 +29,17 @@ struct job {
 
 struct world_sim {
     struct world base;
-    int64_t now_ms, wall_offset_ms;
+    int64_t now_ms, wall_offset_ms, scan_ms, work_ms;
     uid_t uid;
     struct simproc_table processes;
     struct scan *scans; /* in due order */
     struct job *jobs;   /* in due order */
-    int64_t scan_ms, work_ms;
     int scan_error, table_error, adopt_error;
     struct simbehave settings;
     struct simconsoles consoles;
     bool foreign_status;
     struct world_sim_signal *signals;
-    size_t nsignals, signals_cap;
-    size_t spawns, room;
+    size_t nsignals, signals_cap, spawns, room;
 };
 
 static struct world_sim *self(const struct world *w)
@@ -298,6 +296,11 @@ static char *tail(struct world *w, const char *log_path, int lines, size_t bytes
     return simconsole_tail(&self(w)->consoles, log_path, lines, bytes);
 }
 
+static char *since(struct world *w, const char *log_path, int64_t *at, size_t bytes)
+{
+    return simconsole_since(&self(w)->consoles, log_path, at, bytes);
+}
+
 /* There are no files here: every word before a script is its interpreter. */
 static bool script_fits(const char *script, const char *exe)
 {
@@ -323,6 +326,7 @@ static const struct world_ops ops = {
     .script_fits = script_fits,
     .log_size = log_size,
     .tail = tail,
+    .since = since,
 };
 
 struct world *world_sim_new(int64_t mono_start_ms, int64_t wall_start_ms)
@@ -500,11 +504,8 @@ void world_sim_set_next_pid(struct world *w, pid_t pid)
 
 bool world_sim_exit(struct world *w, pid_t pid, int code)
 {
-    struct simproc *p = simproc_find(&self(w)->processes, pid);
-    if (!p || p->ended)
-        return false;
-    simproc_end(p, 0, code, 0, false);
-    return true;
+    const struct proc_exit how = {.known = true, .code = code, .cpu_ms = -1, .max_rss_kib = -1};
+    return world_sim_end(w, pid, &how);
 }
 
 bool world_sim_kill(struct world *w, pid_t pid, int sig)

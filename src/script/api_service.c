@@ -39,14 +39,18 @@ static void set_seconds(lua_State *L, const char *key, int64_t ms)
     lua_setfield(L, -2, key);
 }
 
-static void push_lines(lua_State *L, const char *text)
+/* Pushes the first `max` lines of a text (or NULL) as a list; returns how many bytes those are. */
+static size_t push_lines(lua_State *L, const char *text, lua_Integer max)
 {
+    const char *line = text;
     lua_newtable(L);
-    lua_Integer n = 0;
-    for (const char *line = text, *end; line && (end = strchr(line, '\n')); line = end + 1) {
+    for (lua_Integer n = 0; line && *line && n < max;) {
+        const char *end = strchrnul(line, '\n');
         lua_pushlstring(L, line, (size_t)(end - line));
         lua_rawseti(L, -2, ++n);
+        line = *end ? end + 1 : end;
     }
+    return text ? (size_t)(line - text) : 0;
 }
 
 void api_push_exit(lua_State *L, const struct service_exit *x)
@@ -76,7 +80,7 @@ void api_push_exit(lua_State *L, const struct service_exit *x)
         lua_pushinteger(L, (lua_Integer)x->how.max_rss_kib * 1024);
         lua_setfield(L, -2, "max_rss");
     }
-    push_lines(L, x->tail);
+    push_lines(L, x->tail, LOG_LINES_MAX);
     lua_setfield(L, -2, "tail");
 }
 
@@ -391,23 +395,29 @@ static int raw_signal(lua_State *L)
     return 2;
 }
 
-/* log(name, lines): the end of its console, as a list of lines. */
+/* log(name, lines, since): the end of its console as a list of lines, or what came since; and the place behind it. */
 static int raw_log(lua_State *L)
 {
-    struct service *s = find(L, "svc:log");
-    lua_Integer lines = luaL_optinteger(L, 2, 20);
-    luaL_argcheck(L, lines > 0 && lines <= LOG_LINES_MAX, 2, "a number of lines from 1 to 10000");
+    const struct service *s = find(L, "svc:log");
+    bool follows = !lua_isnoneornil(L, 3);
+    lua_Integer lines = luaL_optinteger(L, 2, follows ? LOG_LINES_MAX : 20);
+    luaL_argcheck(L, lines >= 0 && lines <= LOG_LINES_MAX, 2, "a number of lines from 0 to 10000");
+    int64_t since = luaL_optinteger(L, 3, 0), at = since;
     if (!s)
         return gone(L);
     struct world *w = s->mon->world;
     char **text = api_hold(L);
     char *path = launch_log_path(s->mon->conf, s->conf);
-    *text = path ? w->ops->tail(w, path, (int)lines, LOG_BYTES) : NULL;
+    if (path && !follows)
+        at = w->ops->log_size(w, path); /* first: better a line twice than never */
+    if (path && lines > 0)
+        *text = follows ? w->ops->since(w, path, &at, LOG_BYTES) : w->ops->tail(w, path, (int)lines, LOG_BYTES);
     free(path);
-    push_lines(L, *text);
+    size_t len = *text ? strlen(*text) : 0, used = push_lines(L, *text, lines);
+    lua_pushinteger(L, follows ? at - (int64_t)(len - used) : at);
     free(*text);
     *text = NULL;
-    return 1;
+    return 2;
 }
 
 const luaL_Reg api_service_functions[] = {

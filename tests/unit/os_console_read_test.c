@@ -158,6 +158,72 @@ static void while_lines_are_in_both_files_they_are_shown_once(void **state)
     }
 }
 
+/* ---- what came since */
+
+static void assert_since(int64_t *at, size_t bytes, const char *expected)
+{
+    char *got = console_since(log_path, at, bytes);
+    if (expected) {
+        assert_non_null(got);
+        assert_string_equal(got, expected);
+    } else {
+        assert_null(got);
+    }
+    free(got);
+}
+
+static void whole_lines_come_since(void **state)
+{
+    (void)state;
+    int64_t at = 0;
+    assert_since(&at, 100, NULL); /* there is no log yet */
+    append("1\n2\n3", 5);
+    assert_since(&at, 100, "1\n2\n");
+    assert_since(&at, 100, NULL);
+    append(" is long\n4\n", 11);
+    assert_since(&at, 5, "3 is "); /* longer than is allowed */
+    assert_since(&at, 8, "long\n4\n");
+    assert_int_equal(at, console_size(log_path));
+    append("a\0b\n", 4);
+    assert_since(&at, 100, "a?b\n");
+    assert_int_equal(truncate(log_path, 0), 0);
+    append("anew\n", 5);
+    assert_since(&at, 100, "anew\n");
+    at = -7;
+    assert_since(&at, 100, "anew\n");
+}
+
+static void what_came_since_is_read_over_a_rotation(void **state)
+{
+    (void)state;
+    append("1\n2\n", 4);
+    int64_t at = 2, early = 0;
+    move_to(TODAY - 2, false);
+    assert_since(&at, 100, "2\n");
+    append("3\n4\n5", 5);
+    move_to(TODAY - 1, false);
+    append("6\n7\n", 4);
+    assert_since(&at, 3, "3\n");
+    assert_since(&at, 100, "4\n56\n7\n");
+    assert_since(&at, 100, NULL);
+    assert_int_equal(at, console_size(log_path));
+    assert_since(&early, 100, "3\n4\n56\n7\n"); /* what is in still older files is skipped */
+    unlink(beside("fota_monitor.21.log"));
+    early = 0;
+    assert_since(&early, 100, "56\n7\n"); /* rotation cuts at a line end */
+}
+
+static void nothing_comes_while_the_front_is_taken_away(void **state)
+{
+    (void)state;
+    int64_t at = 0;
+    append("1\n", 2);
+    console_front_lock();
+    assert_since(&at, 100, NULL);
+    console_front_unlock();
+    assert_since(&at, 100, "1\n");
+}
+
 /* ---- following */
 
 static void follow_all(struct console_follow *f, struct buf *out, size_t max)
@@ -357,6 +423,9 @@ int main(void)
         CONSOLE_TEST(older_files_are_read_together_with_the_log),
         CONSOLE_TEST(a_line_cut_between_files_is_one),
         CONSOLE_TEST(while_lines_are_in_both_files_they_are_shown_once),
+        CONSOLE_TEST(whole_lines_come_since),
+        CONSOLE_TEST(what_came_since_is_read_over_a_rotation),
+        CONSOLE_TEST(nothing_comes_while_the_front_is_taken_away),
         CONSOLE_TEST(what_is_written_comes),
         CONSOLE_TEST(rotations_are_not_noticed),
         CONSOLE_TEST(what_was_removed_unread_is_skipped),

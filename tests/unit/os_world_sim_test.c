@@ -453,6 +453,20 @@ static void consoles(void **state)
     assert_string_equal(text, "ree\n");
     free(text);
     assert_null(w->ops->tail(w, "/srv/other", 2, 100));
+    int64_t at = 4;
+    text = w->ops->since(w, "/srv/log", &at, 100);
+    assert_string_equal(text, "two\n");
+    free(text);
+    assert_null(w->ops->since(w, "/srv/log", &at, 100)); /* the last line is not whole yet */
+    assert_int_equal(world_sim_write(w, "/srv/log", "!\nfour\n"), 0);
+    text = w->ops->since(w, "/srv/log", &at, 8);
+    assert_string_equal(text, "three!\n");
+    free(text);
+    text = w->ops->since(w, "/srv/log", &at, 3);
+    assert_string_equal(text, "fou");
+    free(text);
+    assert_int_equal(at, 18);
+    assert_null(w->ops->since(w, "/srv/other", &at, 100));
     w->ops->release(w, &p);
 }
 
