@@ -29,6 +29,11 @@ function door.expect(call, n, value, kind)
   end
 end
 
+-- What a file defines is looked at once, when all files are loaded.
+function door.loading(call)
+  if raw.acting() then error(call .. ": stands at the top of a file, not in a callback or task", 3) end
+end
+
 -- An options table must not have keys that nobody reads: they are typing errors.
 function door.keys(call, options, known)
   for key in pairs(options) do

@@ -5,29 +5,44 @@ local commands = {}
 local authorizers = {}
 
 local COMMAND_KEYS = { name = true, help = true, args = true, services = true, changes = true, run = true }
-local ARG_KEYS = { help = true, default = true, type = true, min = true, max = true, choices = true, required = true }
 local SERVICES = { required = true, optional = true, none = true }
 local TYPES = { string = true, number = true, boolean = true }
 
+-- What must be true of each key of an argument: a Lua type, or a function that says what is wrong.
+local ARG_KINDS = { help = "string", min = "number", max = "number", required = "boolean", type = function(value)
+  return not TYPES[value] and "must be string, number or boolean" or nil
+end, choices = function(value)
+  if type(value) ~= "table" or #value == 0 then return "must be a list of texts or numbers" end
+  for _, choice in ipairs(value) do
+    if type(choice) ~= "string" and type(choice) ~= "number" then return "must be a list of texts or numbers" end
+  end
+end, default = function(value)
+  return not TYPES[type(value)] and "must be a text, a number, true or false" or nil
+end }
+
+local function wrong_argument(arg)
+  for key, value in pairs(arg) do
+    local kind = ARG_KINDS[key]
+    if not kind then return key, "there is no such key; there are choices, default, help, max, min, required, type" end
+    local message = type(kind) == "function" and kind(value) or nil
+    if type(kind) == "string" and type(value) ~= kind then message = "must be a " .. kind end
+    if message then return key, message end
+  end
+  if arg.default ~= nil and type(arg.default) ~= (arg.type or type(arg.default)) then
+    return "default", "must be a " .. arg.type
+  end
+end
+
 -- An argument is its help text, or a table that also says what it must be.
 local function argument(call, name, given)
-  if type(given) == "string" then return { help = given } end
+  if type(given) == "string" then given = { help = given } end
   if type(given) ~= "table" then
     error(string.format("%s: args.%s must be a text or a table, got %s", call, name, type(given)), 4)
   end
-  for key in pairs(given) do
-    if not ARG_KEYS[key] then
-      error(string.format("%s: args.%s: there is no \"%s\"; there are choices, default, help, max, min, required, type",
-        call, name, tostring(key)), 4)
-    end
-  end
-  local arg = { help = given.help or "", default = given.default, min = given.min, max = given.max,
-    choices = given.choices, required = given.required }
-  arg.type = given.type or (given.default ~= nil and type(given.default)) or "string"
-  if not TYPES[arg.type] then
-    error(string.format("%s: args.%s.type must be string, number or boolean", call, name), 4)
-  end
-  return arg
+  local key, message = wrong_argument(given)
+  if key then error(string.format("%s: args.%s.%s: %s", call, name, tostring(key), message), 4) end
+  return { help = given.help or "", default = given.default, min = given.min, max = given.max, choices = given.choices,
+    required = given.required, type = given.type or (given.default ~= nil and type(given.default)) or "string" }
 end
 
 local function arguments(call, given)
@@ -48,6 +63,7 @@ end
 ---             changes = true, run = function(req) ... end }
 function fm.command(given)
   door.expect("fm.command", 1, given, "table")
+  door.loading("fm.command")
   door.keys("fm.command", given, COMMAND_KEYS)
   local name = given.name
   if type(name) ~= "string" or not name:find("^[%a][%w_-]*$") then
@@ -102,20 +118,21 @@ local function number_of(text, arg)
   return n
 end
 
+local function boolean_of(text)
+  local value = BOOLEANS[text:lower()]
+  if value == nil then return nil, "must be true or false, got \"" .. text .. "\"" end
+  return value
+end
+
 local function value_of(text, arg)
-  if arg.type == "number" then return number_of(text, arg) end
-  if arg.type == "boolean" then
-    local value = BOOLEANS[text:lower()]
-    if value == nil then return nil, "must be true or false, got \"" .. text .. "\"" end
-    return value
+  local value, message = text, nil
+  if arg.type == "number" then value, message = number_of(text, arg) end
+  if arg.type == "boolean" then value, message = boolean_of(text) end
+  if value == nil or not arg.choices then return value, message end
+  for _, choice in ipairs(arg.choices) do
+    if value == choice or text == tostring(choice) then return value end
   end
-  for _, choice in ipairs(arg.choices or {}) do
-    if text == tostring(choice) then return text end
-  end
-  if arg.choices then
-    return nil, string.format("must be %s, got \"%s\"", table.concat(arg.choices, " or "), text)
-  end
-  return text
+  return nil, string.format("must be %s, got \"%s\"", table.concat(arg.choices, " or "), text)
 end
 
 -- The arguments as the command wants them; nil and a message when one makes no sense.
@@ -145,8 +162,9 @@ function Request.__index:write(text, ...)
   raw.write(id, select("#", ...) > 0 and string.format(text, ...) or tostring(text))
 end
 
+-- What a command returns: false (or nil) and why it failed, a table, or whatever a person may read.
 local function finish(id, ok, value)
-  if ok == false then
+  if ok == false or (ok == nil and value ~= nil) then
     raw.finish(id, "failed", value == nil and "failed" or tostring(value), false)
   elseif type(ok) == "table" then
     local text, message = raw.encode(ok)
@@ -175,6 +193,7 @@ end
 --- req.command, req.peer, req.principal, req.services (names).
 function fm.authorize(fn)
   door.expect("fm.authorize", 1, fn, "function")
+  door.loading("fm.authorize")
   authorizers[#authorizers + 1] = fn
 end
 

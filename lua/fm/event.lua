@@ -58,29 +58,61 @@ fm.sleep = raw.sleep
 
 local Task = { __index = {}, __metatable = "task" }
 
+-- Its end, and how: nothing is raised in here.
+function Task:__close(message)
+  self.ended = true
+  self.message = message ~= nil and (type(message) == "string" and message or type(message)) or nil
+end
+
+local function run(task, fn, ...)
+  local ending <close> = task
+  fn(...)
+end
+
+local function spawn(what, fn, ...)
+  local task = setmetatable({}, Task)
+  task.id = raw.spawn(what, run, task, fn, ...)
+  return task
+end
+
 --- It stops at its next wait: whether it was still there.
 function Task.__index:cancel() return raw.cancel_task(self.id) end
 
 --- Waits for its end: true, or nil and what it raised, or "timeout".
-function Task.__index:join(timeout) return raw.join(self.id, timeout) end
+function Task.__index:join(timeout)
+  local ok, message = true, nil
+  if not self.ended then ok, message = raw.join(self.id, timeout) end
+  if not ok then return nil, message end
+  if not self.ended then return nil, "it was stopped" end -- over its budget
+  if self.message then return nil, self.message end
+  return true
+end
 
 --- Runs fn(...) beside this task. A task of a command ends with the command.
 function fm.spawn(fn, ...)
   door.expect("fm.spawn", 1, fn, "function")
-  return setmetatable({ id = raw.spawn("task of " .. door.where(), fn, ...) }, Task)
+  return spawn("task of " .. door.where(), fn, ...)
 end
 
---- Runs fn(item) for all items of a list at once and waits for all of them: true, or nil and
---- the first message.
+--- Runs fn(item) for all items of a list at once and waits for all of them: true, or nil and the first message, of
+--- those that raised an error or returned nil (or false) and a message.
 function fm.parallel(list, fn)
   door.expect("fm.parallel", 1, list, "table")
   door.expect("fm.parallel", 2, fn, "function")
-  local what, tasks, first = "task of " .. door.where(), {}, nil
-  for i, item in ipairs(list) do tasks[i] = raw.spawn(what, fn, item) end
-  for i = 1, #tasks do
-    local ok, message = raw.join(tasks[i])
-    first = first or (not ok and message) or nil
+  local what, tasks, failed, n = "task of " .. door.where(), {}, {}, 0
+  for i, item in ipairs(list) do
+    n = i
+    tasks[i] = spawn(what, function()
+      local done, ok, message = pcall(fn, item)
+      failed[i] = not done and ok or (not ok and message) or nil
+    end)
   end
-  if first then return nil, first end
+  for i = 1, n do
+    local ok, message = tasks[i]:join()
+    failed[i] = failed[i] or (not ok and message) or nil
+  end
+  for i = 1, n do
+    if failed[i] then return nil, failed[i] end
+  end
   return true
 end

@@ -14,6 +14,7 @@ function fm.overlay(env, fn)
     door.expect("fm.overlay", 1, env, "string")
     door.expect("fm.overlay", 2, fn, "function")
   end
+  door.loading("fm.overlay")
   overlays[#overlays + 1] = { env = env, fn = fn, where = door.where() }
 end
 

@@ -8,7 +8,10 @@ local parameters = {} -- decoded, by their JSON text
 function fm.policy(name, fn)
   door.expect("fm.policy", 1, name, "string")
   door.expect("fm.policy", 2, fn, "function")
-  if policies[name] and not door.may_replace then door.wrong("fm.policy: \"%s\" is defined already, at %s", name, policies[name].where) end
+  door.loading("fm.policy")
+  if policies[name] and not door.may_replace then
+    door.wrong("fm.policy: \"%s\" is defined already, at %s", name, policies[name].where)
+  end
   if name == "" or name == "core" then door.wrong("fm.policy: \"%s\" can't be a policy's name", name) end
   policies[name] = { fn = fn, where = door.where() }
 end

@@ -233,6 +233,28 @@ function t:says(svc, text)
   done("t:says", sim.say(name_of("t:says", svc), text))
 end
 
+local USES_KEYS = { memory = true, cpu = true, descriptors = true }
+local used = {} -- by name, with the pid
+
+--- t:uses(svc, { memory = 300e6, cpu = 12.5, descriptors = 40 }): what svc.memory and the like say of the process that
+--- runs now. Without it, and of others, nil.
+function t:uses(svc, what)
+  local name = name_of("t:uses", svc)
+  door.expect("t:uses", 2, what, "table")
+  check_keys("t:uses", what, USES_KEYS)
+  local pid = door.object(name).pid
+  if not pid then wrong("t:uses: service[%s] has no process", name) end
+  used[name] = with(what, "pid", pid)
+end
+
+local fact = raw.fact
+
+function raw.fact(name, key)
+  local u = USES_KEYS[key] and used[name]
+  if u and u.pid == fact(name, "pid") then return u[key] end
+  return fact(name, key)
+end
+
 local BEHAVE_KEYS = { dies_after = true, code = true, signal = true, core = true, says = true, starts = true,
   spawn_error = true, ignores = true, hangs = true, children = true, detached = true, on = true }
 

@@ -6,6 +6,7 @@ local cases = {}
 function fm.test(name, fn)
   door.expect("fm.test", 1, name, "string")
   door.expect("fm.test", 2, fn, "function")
+  door.loading("fm.test")
   cases[#cases + 1] = { name = name, fn = fn, where = door.where() }
 end
 

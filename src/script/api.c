@@ -113,6 +113,13 @@ static int raw_report(lua_State *L)
     return 0;
 }
 
+/* acting(): whether there is a monitor that they act on; not yet while they are loaded. */
+static int raw_acting(lua_State *L)
+{
+    lua_pushboolean(L, scripts_of(L)->mon != NULL);
+    return 1;
+}
+
 /* ---- places */
 
 /* where(level): "lua/x.lua:12" of the function that many levels up the stack. */
@@ -210,6 +217,7 @@ static const luaL_Reg functions[] = {
     {"time", raw_time},
     {"log_line", raw_log_line},
     {"report", raw_report},
+    {"acting", raw_acting},
     {"where", raw_where},
     {"defined", raw_defined},
     {"encode", raw_encode},

@@ -102,7 +102,7 @@ static void tell_joiners(struct task *t, const char *why)
         next = j->next_joiner;
         j->joined = NULL;
         j->unwait = NULL;
-        task_keep(j, why ? strdup(why) : NULL, free);
+        task_keep(j, why ? strndup(why, strcspn(why, "\n")) : NULL, free); /* without the traceback */
         task_wake(j);
     }
     t->joiners = NULL;
@@ -135,7 +135,7 @@ static void end(struct task *t, const struct err *err)
     struct scripts *s = t->scripts;
     if (t->done)
         t->done(t, err);
-    else if (err)
+    else if (err && !t->cancelled) /* that one was meant to stop */
         scripts_report(s, t->name, err);
     tell_joiners(t, err ? err->text : NULL);
     task_free(t);

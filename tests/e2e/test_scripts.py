@@ -63,6 +63,11 @@ def test_overlays_run_in_order_between_the_file_and_the_command_line(monitor):
     ("fm.cron('61 * * * *', print)", "Error: lua/site.lua:1: fm.cron: "),
     ("fm.sleep(1)", "Error: lua/site.lua:1: fm.sleep waits"),
     ("fm.log = nil", "Error: lua/site.lua:1: fm.log can't be set"),
+    *[(f"fm.command {{ name = 'x', run = print, args = {{ a = {{ {given} }} }} }}",
+       f'Error: lua/site.lua:1: fm.command "x": args.a.{message}') for given, message in [
+        ("choices = 'x'", "choices: must be a list of texts or numbers"), ("type = 'int'", "type: must be string, number"),
+        ("min = '1'", "min: must be a number"), ("required = 1", "required: must be a boolean"),
+        ("default = 'x', type = 'number'", "default: must be a number"), ("defualt = 1", "defualt: there is no such key")]],
 ])
 def test_a_bad_script_stops_the_start(monitor, script, expected):
     write(monitor, "site", script)
