@@ -25,8 +25,8 @@ int console_read_last(const struct console_source *s, int lines, size_t bytes, s
  * whose zero bytes became "?", ended by a newline; NULL when there is nothing. The caller frees it. */
 char *console_tail(const char *path, int lines, size_t bytes);
 
-/* What was written to it from the place *at on, whole lines of it, at most `bytes` bytes (more than that: a piece of the
- * line); *at moves behind that. NULL when there is nothing (more): ask again later. For a moment on the loop, as
+/* What was written to it from the place *at on, whole lines of it, at most `bytes` bytes (more than that: a piece of
+ * the line); *at moves behind that. NULL when there is nothing (more): ask again later. For a moment on the loop, as
  * console_tail: what was moved into older files than the one its banner names is skipped; of a log that was emptied
  * all is new. The caller frees it. */
 char *console_since(const char *path, int64_t *at, size_t bytes);
