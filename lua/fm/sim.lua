@@ -430,6 +430,13 @@ function raw.exec(given)
 end
 
 function raw.http(given)
+  local headers = {}
+  for _, line in ipairs(given.headers) do
+    local name, value = line:match("^(.-):%s*(.*)$")
+    if name then headers[name:lower()] = value end
+  end
+  given.headers = headers
+  given.method = given.method or (given.body and "POST" or "GET")
   local result, message = outside("http", "function(req) return { status = 200, body = \"...\" } end", given)
   if result == nil then return nil, message or "the test lets it fail" end
   return { status = result.status or 200, body = result.body or "", headers = result.headers or {} }

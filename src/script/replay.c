@@ -3,6 +3,7 @@
 #include "clock.h"
 #include "confload.h"
 #include "decide.h"
+#include "replaycast.h"
 #include "replaydiff.h"
 #include "simworld.h"
 #include "vm.h"
@@ -17,120 +18,18 @@
 #include <string.h>
 #include <unistd.h>
 
-#define LOOK_BACK_MS 3600000 /* what ran before the journal begins has been running no longer than this */
 #define WALL_SLACK_MS 1000
-
-/* One service of the journal. */
-struct replay_service {
-    const char *name;
-    const char *policy; /* as the journal names it; NULL: the core's */
-    size_t policy_len;
-    int64_t runs_from_ms;            /* it was running already: since then, on the clock of the journal; else NEVER */
-    bool begun;                      /* it has been started once */
-    bool counted;                    /* its failures in a row are known */
-    const struct replay_event *next; /* how its next start goes */
-};
-
-#define NEVER INT64_MAX
 
 struct replay {
     const struct replay_input *in;
     struct replaylog log;
     struct simworld w;
-    struct replay_service *services; /* by name */
-    size_t nservices;
-    struct replay_service **running; /* those that were running already, by runs_from_ms */
-    size_t nrunning, next_running;
+    struct replaycast cast;
+    size_t next_running;
     int64_t base_ms;             /* of the world's clock: where the journal's is 0 */
     struct replay_event *ending; /* being replayed */
     struct replaydiff diff;
 };
-
-/* ---- who is in the journal */
-
-static int by_name(const void *a, const void *b)
-{
-    const struct replay_service *x = a, *y = b;
-    return strcmp(x->name, y->name);
-}
-
-static struct replay_service *find(const struct replay *r, const char *name)
-{
-    const struct replay_service key = {.name = name};
-    return r->nservices ? bsearch(&key, r->services, r->nservices, sizeof key, by_name) : NULL;
-}
-
-static bool add_names(struct replay *r)
-{
-    size_t n = 0;
-    r->services = calloc(r->log.count, sizeof *r->services);
-    r->running = calloc(r->log.count, sizeof *r->running);
-    if (!r->services || !r->running)
-        return false;
-    for (size_t i = 0; i < r->log.count; i++)
-        if (r->log.events[i].service)
-            r->services[n++] = (struct replay_service){.name = r->log.events[i].service, .runs_from_ms = NEVER};
-    qsort(r->services, n, sizeof *r->services, by_name);
-    for (size_t i = 0; i < n; i++)
-        if (r->nservices == 0 || strcmp(r->services[r->nservices - 1].name, r->services[i].name) != 0)
-            r->services[r->nservices++] = r->services[i];
-    return true;
-}
-
-/* "policy NAME (place): …" */
-static void read_policy(struct replay_service *s, const struct replay_event *e)
-{
-    static const char head[] = "policy ";
-    const char *end = e->kind == EVENT_DECISION ? strstr(e->text, " (") : NULL;
-    if (!end || strncmp(e->text, head, sizeof head - 1) != 0)
-        return;
-    static const char failed[] = " failed";
-    s->policy = e->text + sizeof head - 1;
-    s->policy_len = (size_t)(end - s->policy);
-    if (s->policy_len > sizeof failed - 1 && !strncmp(end - sizeof failed + 1, failed, sizeof failed - 1))
-        s->policy_len -= sizeof failed - 1;
-}
-
-/* What its first events say of what was before them. */
-static void read_beginning(struct replay_service *s, const struct replay_event *e)
-{
-    bool ran = e->kind == EVENT_UP || e->kind == EVENT_STOPPING || e->kind == EVENT_ADOPT || e->kind == EVENT_EXIT;
-    bool began = e->kind == EVENT_STARTING || e->kind == EVENT_SPAWN_FAIL;
-    if (s->begun)
-        return;
-    if (ran && s->runs_from_ms == NEVER)
-        s->runs_from_ms = e->at_ms;
-    if (e->kind == EVENT_EXIT)
-        s->runs_from_ms = MAX(e->at_ms - e->duration_ms, -LOOK_BACK_MS);
-    s->begun = began || e->kind == EVENT_EXIT;
-}
-
-static int by_beginning(const void *a, const void *b)
-{
-    const struct replay_service *x = *(struct replay_service *const *)a, *y = *(struct replay_service *const *)b;
-    return (x->runs_from_ms > y->runs_from_ms) - (x->runs_from_ms < y->runs_from_ms);
-}
-
-static bool read_services(struct replay *r)
-{
-    if (!add_names(r))
-        return false;
-    for (size_t i = 0; i < r->log.count; i++) {
-        const struct replay_event *e = &r->log.events[i];
-        struct replay_service *s = e->service ? find(r, e->service) : NULL;
-        if (!s)
-            continue;
-        read_policy(s, e);
-        read_beginning(s, e);
-    }
-    for (size_t i = 0; i < r->nservices; i++) {
-        r->services[i].begun = false; /* from here on: in the simulation */
-        if (r->services[i].runs_from_ms != NEVER)
-            r->running[r->nrunning++] = &r->services[i];
-    }
-    qsort(r->running, r->nrunning, sizeof *r->running, by_beginning);
-    return true;
-}
 
 /* ---- the world it is replayed in */
 
@@ -166,8 +65,8 @@ static struct conf *make_missing(const struct replay *r, const struct conf *conf
 {
     struct buf b = {0};
     const char *between = "{\"svrs\":{";
-    for (size_t i = 0; i < r->nservices; i++) {
-        const struct replay_service *s = &r->services[i];
+    for (size_t i = 0; i < r->cast.nservices; i++) {
+        const struct replay_service *s = &r->cast.services[i];
         if (conf_find(conf, s->name))
             continue;
         buf_adds(&b, between);
@@ -241,7 +140,7 @@ static struct conf *make_conf(const struct replay *r, struct err *err)
         return NULL;
     }
     for (size_t i = 0; i < conf->nsvrs; i++) /* the journal says when those are started */
-        conf->svrs[i].autostart = conf->svrs[i].autostart && !find(r, conf->svrs[i].name);
+        conf->svrs[i].autostart = conf->svrs[i].autostart && !replaycast_find(&r->cast, conf->svrs[i].name);
     return conf;
 }
 
@@ -272,7 +171,7 @@ static void prepare_start(struct replay *r, struct replay_service *s, const stru
 /* The end in the journal that this one stands for. NULL: none. */
 static struct replay_event *find_end(struct replay *r, const char *service, const struct service_exit *exit)
 {
-    const struct replay_service *s = find(r, service);
+    const struct replay_service *s = replaycast_find(&r->cast, service);
     struct replay_event *e = r->ending;
     if (!exit->started)
         return s && s->next && s->next->kind == EVENT_SPAWN_FAIL ? replaylog_find(&r->log, s->next->seq) : NULL;
@@ -294,13 +193,13 @@ static bool decide(void *arg, struct service *s, const struct service_exit *exit
     if (then->decision)
         replaydiff_add(&r->diff, then, out);
     if (!exit->started) /* the next try may come within this very moment */
-        prepare_start(r, find(r, s->conf->name), then->next);
+        prepare_start(r, replaycast_find(&r->cast, s->conf->name), then->next);
     return true;
 }
 
 static bool start_world(struct replay *r, struct simworld_input *world, struct err *err)
 {
-    int64_t begin_ms = r->nrunning ? MIN(r->running[0]->runs_from_ms, 0) : 0;
+    int64_t begin_ms = r->cast.nrunning ? MIN(r->cast.running[0]->runs_from_ms, 0) : 0;
     *world = (struct simworld_input){.home = r->in->home,
                                      .env = r->in->env,
                                      .reserved = r->in->reserved,
@@ -316,9 +215,7 @@ static bool start_world(struct replay *r, struct simworld_input *world, struct e
     if (!conf || !simworld_start(&r->w, conf, err))
         return false;
     r->w.mon->hooks = (struct monitor_hooks){.arg = r, .decide = decide};
-    /* Nothing happens here that these could find out, and months shall pass quickly. */
-    world_timer_clear(r->w.world, &r->w.mon->probe);
-    world_timer_clear(r->w.world, &r->w.mon->audit);
+    world_timer_clear(r->w.world, &r->w.mon->audit); /* nor is there anything to be found out */
     r->base_ms = simworld_now_ms(&r->w) - begin_ms;
     world_sim_advance(r->w.world, 0);
     return true;
@@ -333,8 +230,8 @@ static void pass_until(struct replay *r, int64_t at_ms)
 
 static void begin_running(struct replay *r, int64_t until_ms)
 {
-    while (r->next_running < r->nrunning && r->running[r->next_running]->runs_from_ms <= until_ms) {
-        struct replay_service *s = r->running[r->next_running++];
+    while (r->next_running < r->cast.nrunning && r->cast.running[r->next_running]->runs_from_ms <= until_ms) {
+        struct replay_service *s = r->cast.running[r->next_running++];
         struct service *svc = monitor_find(r->w.mon, s->name);
         pass_until(r, s->runs_from_ms);
         s->begun = true;
@@ -358,7 +255,7 @@ static void missing(struct replay *r, const struct replay_event *e, const struct
 
 static void do_exit(struct replay *r, struct replay_event *e, struct service *s)
 {
-    struct replay_service *rs = find(r, e->service);
+    struct replay_service *rs = replaycast_find(&r->cast, e->service);
     if (!e->count) /* asked for: so does whoever asks */
         return;
     if (!s->proc.pid || s->state == STATE_STOPPING) {
@@ -389,13 +286,13 @@ static bool is_own_start(const struct replay *r, const struct replay_event *e, c
     if (cause && cause->kind == EVENT_MONITOR) /* if it runs here, it had died while no monitor ran */
         return true;
     bool down = !s->proc.pid && s->state == STATE_DOWN;
-    return down && (!find(r, e->service)->begun || !cause || cause->kind == EVENT_CONFIG);
+    return down && (!replaycast_find(&r->cast, e->service)->begun || !cause || cause->kind == EVENT_CONFIG);
 }
 
 static void do_start(struct replay *r, struct replay_event *e, struct service *s)
 {
     if (is_own_start(r, e, s)) {
-        find(r, e->service)->begun = true;
+        replaycast_find(&r->cast, e->service)->begun = true;
         if (s->proc.pid)
             service_restart(s, 0);
         else
@@ -427,7 +324,7 @@ static void do_command(struct replay *r, struct replay_event *e, struct service 
         service_restart(s, cause);
     else
         return;
-    find(r, e->service)->begun = true;
+    replaycast_find(&r->cast, e->service)->begun = true;
 }
 
 static void do_config(struct replay *r, struct replay_event *e, struct service *s)
@@ -452,7 +349,7 @@ static void replay_event(struct replay *r, struct replay_event *e)
     struct service *s = e->service ? monitor_find(r->w.mon, e->service) : NULL;
     if (!s)
         return;
-    prepare_start(r, find(r, e->service), is_own_start(r, e, s) ? e : e->next);
+    prepare_start(r, replaycast_find(&r->cast, e->service), is_own_start(r, e, s) ? e : e->next);
     if (actions[e->kind])
         actions[e->kind](r, e, s);
     world_sim_advance(w, 0);
@@ -462,16 +359,15 @@ static void replay_fini(struct replay *r)
 {
     simworld_close(&r->w);
     replaylog_fini(&r->log);
-    free(r->services);
-    free(r->running);
+    replaycast_fini(&r->cast);
 }
 
 enum replay_result replay_run(const struct replay_input *in, struct err *err)
 {
     struct replay r = {.in = in};
     struct simworld_input world;
-    bool ok = replaylog_read(&r.log, in->journals, in->njournals, err) && (read_services(&r) || err_nomem(err)) &&
-              start_world(&r, &world, err);
+    bool ok = replaylog_read(&r.log, in->journals, in->njournals, err) &&
+              (!replaycast_read(&r.cast, &r.log) || err_nomem(err)) && start_world(&r, &world, err);
     for (size_t i = 0; ok && i < r.log.count; i++)
         replay_event(&r, &r.log.events[i]);
     bool differs = ok && replaydiff_end(&r.diff);

@@ -21,7 +21,10 @@ struct simcase_ask *simop_ask(lua_State *L);
 int simop_suspend(lua_State *L, void (*perform)(struct simcase *c), lua_KFunction answered);
 int simop_answer(lua_State *L, int status, lua_KContext context);
 
-/* The argument as seconds. */
+/* For `perform`: the service of that name, or NULL with a mistake. */
+struct service *simop_service(struct simcase *c);
+
+/* The argument, in seconds, as milliseconds. */
 int64_t simop_ms(lua_State *L, int index);
 
 #endif

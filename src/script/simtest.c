@@ -36,8 +36,9 @@ static bool says_nothing(const char *line, const char *message)
 /* What follows its first line. */
 static void print_rest(char *text)
 {
-    char *rest = text, *line = strsep(&rest, "\n");
-    while ((line = strsep(&rest, "\n")))
+    char *rest = text;
+    strsep(&rest, "\n");
+    for (char *line; (line = strsep(&rest, "\n"));)
         if (!says_nothing(line, text))
             printf("    %s\n", line + strspn(line, "\t"));
 }

@@ -80,6 +80,7 @@ bool simworld_start(struct simworld *w, struct conf *conf, struct err *err)
     limit(w);
     scripts_attach(w->scripts, w->mon, NULL);
     monitor_start(w->mon);
+    world_timer_clear(w->world, &w->mon->probe); /* here every end is told, and months shall pass quickly */
     scripts_start(w->scripts);
     return true;
 }

@@ -326,15 +326,16 @@ def test_helpers_and_http_are_what_the_test_says(run):
     if args[1] == "nosuch" then return nil, "no such program" end
     return args[1] == "df" and "100%" or { code = 3, stderr = args[2] }
   end)
-  t:http(function(req) return { status = 404, body = req.method .. " " .. req.url, headers = { server = "x" } } end)
+  t:http(function(req) return { status = 404, body = req.method .. " " .. req.url .. req.headers.accept,
+    headers = { server = "x" } } end)
   t:run(function()
     local from = fm.now()
     t:eq(fm.exec{ "df" }, { code = 0, stdout = "100%", stderr = "", timed_out = false, truncated = false })
     t:near(fm.now() - from, 2)
     t:eq(fm.exec{ "x", "y" }.stderr, "y")
     t:eq({ fm.exec{ "nosuch" } }, { nil, "no such program" })
-    local r = fm.http{ url = "http://a/", method = "POST" }
-    t:eq({ r.status, r.body, r.headers.server }, { 404, "POST http://a/", "x" })
+    local r = fm.http{ url = "http://a/", body = "x", headers = { Accept = "y" } }
+    t:eq({ r.status, r.body, r.headers.server }, { 404, "POST http://a/y", "x" })
   end)""")))
     fails(run(case('t:run(function() pcall(fm.exec, { "df" }) end)')),
           'fm.exec is called, and the test says nothing about it: '
