@@ -65,7 +65,7 @@ find_home() {
 }
 
 # Sets lock for one env: the monitor's own. It holds flock(2) on it while it lives; the first line is its pid, the second
-# HOST:PORT of its admin address.
+# HOST:PORT of its admin address, with https:// before it when that speaks TLS.
 find_lock() {
     local rundir
     if [[ -z ${FOTA_MONITOR_RUNDIR:-} ]] && grep -qs '^[^/]*"rundir"' "$home/conf/conf.json"; then
@@ -102,6 +102,14 @@ read_lock() {
     lock_pid='' lock_address=''
     { read -r lock_pid && read -r lock_address; } 2>/dev/null <"$lock"
     [[ $lock_pid =~ ^[1-9][0-9]*$ && -n $lock_address ]]
+}
+
+# The address in the lock says so when the port speaks TLS.
+url() {
+    case $lock_address in
+    https://*) echo "$lock_address/" ;;
+    *) echo "http://$lock_address/" ;;
+    esac
 }
 
 # A file from before a crash may name a pid that is somebody else's by now: believe it only when that process has the
@@ -159,7 +167,7 @@ start() {
     # Its own lock and its own address first: what answers at that port might be another monitor.
     while kill -0 "$pid" 2>/dev/null; do
         if read_lock && [[ $lock_pid == "$pid" ]] && answers; then
-            say "fota_monitor ($env) is up: pid $pid, http://$lock_address/"
+            say "fota_monitor ($env) is up: pid $pid, $(url)"
             return 0
         fi
         if ((SECONDS >= deadline)); then
@@ -330,7 +338,7 @@ demo() {
     monitor -status all
     [[ ! $PWD -ef $here ]] || bin=build/fota_monitor
     cat <<END
-The monitor:         http://$lock_address/
+The monitor:         $(url)
 A service:           http://127.0.0.1:18080/
 Ask and command:     $bin -env dev -status web      (-restart web, -history ticker, -why crasher ...)
 Stop the services:   $bin -env dev -stop all

@@ -139,44 +139,63 @@ static bool running_address(const char *rundir, const char *env, char *out, size
     return true;
 }
 
+/* The monitor of this env. */
+struct target {
+    char address[256], token[PATH_MAX + 64];
+    char cert[PATH_MAX]; /* what it shows by https; "": it does not */
+};
+
+static bool is_secure(const struct target *t)
+{
+    return !strncmp(t->address, "https://", 8);
+}
+
 /* Where the monitor of this env is: the running one says so in its lock file; where
  * there is none, conf.json tells where it would be. */
-static bool find_target(const struct options *o, char *address, size_t size, char *token, size_t size_token,
-                        struct err *err)
+static bool find_target(const struct options *o, struct target *t, struct err *err)
 {
     char home[PATH_MAX], rundir[PATH_MAX + 8];
     struct confload_input in;
     if (!find_input(o, home, &in, err))
         return false;
     snprintf(rundir, sizeof rundir, "%s/run", home);
-    snprintf(token, size_token, "%s/%s.token", rundir, o->env);
-    if (!o->conf && running_address(rundir, o->env, address, size))
+    snprintf(t->token, sizeof t->token, "%s/%s.token", rundir, o->env);
+    t->cert[0] = 0;
+    if (!o->conf && running_address(rundir, o->env, t->address, sizeof t->address) && !is_secure(t))
         return true;
     struct loaded world;
     if (!load(&in, false, &world, err))
         return false;
     const struct conf *conf = world.conf;
-    snprintf(token, size_token, "%s/%s.token", conf->rundir, o->env);
-    if (!running_address(conf->rundir, o->env, address, size)) {
+    snprintf(t->token, sizeof t->token, "%s/%s.token", conf->rundir, o->env);
+    if (!running_address(conf->rundir, o->env, t->address, sizeof t->address)) {
         const char *host = strcmp(conf->bind[0], "inner") ? conf->bind[0] : "127.0.0.1";
-        snprintf(address, size, strchr(host, ':') ? "[%s]:%d" : "%s:%d", host, conf->port);
+        snprintf(t->address, sizeof t->address, strchr(host, ':') ? "%s[%s]:%d" : "%s%s:%d",
+                 conf->tls.cert ? "https://" : "", host, conf->port);
     }
+    if (conf->tls.cert)
+        snprintf(t->cert, sizeof t->cert, "%s", conf->tls.cert);
     loaded_fini(&world);
     return true;
 }
 
 static int ask(const struct options *o, bool quiet)
 {
-    char address[256], token[PATH_MAX + 64];
+    struct target own;
     struct err err = {0};
-    struct client_target target = {
-        .address = o->host, .token_file = o->token_file, .token_must = o->token_file, .quiet = quiet};
+    struct client_target target = {.address = o->host,
+                                   .token_file = o->token_file,
+                                   .token_must = o->token_file,
+                                   .trust = {.ca_file = o->ca, .fingerprint = o->fingerprint},
+                                   .quiet = quiet};
     if (!o->host) {
-        if (!find_target(o, address, sizeof address, token, sizeof token, &err))
+        if (!find_target(o, &own, &err))
             return quiet ? EXIT_USAGE : complain(&err);
-        target.address = address;
+        target.address = own.address;
         if (!o->token_file)
-            target.token_file = token;
+            target.token_file = own.token;
+        if (!o->ca && !o->fingerprint && own.cert[0]) /* its own file is to be trusted, whatever name stands in it */
+            target.trust = (struct link_trust){.ca_file = own.cert, .any_name = true};
     }
     return client_run(o, &target);
 }
@@ -185,10 +204,10 @@ static int ask(const struct options *o, bool quiet)
 static int help(const struct options *o)
 {
     struct options q = *o;
-    char address[256], token[PATH_MAX + 64];
+    struct target own;
     fputs(options_help(), stdout);
     q.command = "help";
-    if (!o->host && !find_target(o, address, sizeof address, token, sizeof token, NULL))
+    if (!o->host && !find_target(o, &own, NULL))
         return EXIT_OK;
     printf("\nCommands of the running monitor:\n");
     fflush(stdout);

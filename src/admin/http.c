@@ -7,6 +7,7 @@
 #include "host.h"
 #include "mhd.h"
 #include "peers.h"
+#include "tls.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -21,6 +22,7 @@
 #define ADDRESSES_MAX 16
 #define CONNECTIONS_MAX 65536U
 #define SWEEP_MS 300
+#define TLS_PRIORITIES "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2"
 #define ACCEPTS_PER_TURN 64
 #define LAST_TURNS 64       /* to send what is there when it ends */
 #define ROOM_MADE 16        /* connections ended at a time to make room for others */
@@ -36,12 +38,13 @@ struct listener {
     uv_poll_t poll, incoming;
     uv_timer_t timer, pause;
     int handles;
-    int fd;
+    int fd;        /* -1: it does not listen any more */
     int port;      /* as configured: 0 stays 0 */
     int header_kb; /* as configured */
-    bool retired;  /* accepts nothing any more; goes with its last connection */
+    struct tls tls;
+    bool retired; /* others listen in its place; goes with its last connection */
     char address[HOST_ADDRESS_SIZE];
-    char shown[HOST_ADDRESS_SIZE + 10];
+    char shown[HOST_ADDRESS_SIZE + 20];
 };
 
 struct http {
@@ -54,24 +57,31 @@ struct http {
     unsigned room;    /* connections a listener takes at most: services need descriptors too */
     uv_timer_t sweep; /* runs while there are peers */
     int handles;
+    char said[256]; /* by libmicrohttpd, last */
 };
+
+static void listener_free(struct listener *l)
+{
+    tls_fini(&l->tls);
+    free(l);
+}
 
 static void on_closed(uv_handle_t *handle)
 {
     struct listener *l = handle->data;
     if (--l->handles == 0)
-        free(l);
+        listener_free(l);
 }
 
-/* Stops accepting; connections are served to their end. */
-static void retire(struct listener *l)
+/* Stops listening; connections are served to their end. */
+static void stop_listening(struct listener *l)
 {
-    if (l->retired)
+    if (l->fd < 0)
         return;
     /* Before the descriptor: its number may be another's right after. */
     uv_close((uv_handle_t *)&l->incoming, on_closed);
     close(l->fd);
-    l->retired = true;
+    l->fd = -1;
 }
 
 /* Takes the listener off the list and down; its connections are closed. */
@@ -87,7 +97,7 @@ static void listener_stop(struct http *h, struct listener *l)
     uv_close((uv_handle_t *)&l->poll, on_closed);
     uv_close((uv_handle_t *)&l->timer, on_closed);
     uv_close((uv_handle_t *)&l->pause, on_closed);
-    retire(l);
+    stop_listening(l);
 }
 
 static void on_readable(uv_poll_t *poll, int status, int events)
@@ -107,7 +117,7 @@ static void on_incoming(uv_poll_t *poll, int status, int events);
 static void on_pause(uv_timer_t *timer)
 {
     struct listener *l = CONTAINER_OF(timer, struct listener, pause);
-    if (!l->retired)
+    if (l->fd >= 0)
         uv_poll_start(&l->incoming, UV_READABLE, on_incoming);
 }
 
@@ -163,6 +173,10 @@ static void on_prepare(uv_prepare_t *prepare)
     }
     for (struct listener *l = h->listeners, *next; l; l = next) {
         next = l->next;
+        if (l->retired && l->fd >= 0) {
+            on_incoming(&l->incoming, 0, UV_READABLE); /* who has come to it until now is served by it */
+            stop_listening(l);
+        }
         if (l->retired && MHD_get_daemon_info(l->daemon, MHD_DAEMON_INFO_CURRENT_CONNECTIONS)->num_connections == 0) {
             listener_stop(h, l);
             continue;
@@ -222,23 +236,30 @@ struct http *http_new(struct uv_loop_s *loop, struct admin *admin)
 
 static void on_mhd_log(void *arg, const char *fmt, va_list ap)
 {
-    (void)arg;
-    char text[512];
-    vsnprintf(text, sizeof text, fmt, ap);
-    size_t n = strlen(text);
-    while (n > 0 && (text[n - 1] == '\n' || text[n - 1] == ' '))
-        text[--n] = 0;
-    clog_debug("http: %s", text);
+    struct http *h = arg;
+    vsnprintf(h->said, sizeof h->said, fmt, ap);
+    size_t n = strlen(h->said);
+    while (n > 0 && strchr("\n .", h->said[n - 1]))
+        h->said[--n] = 0;
+    clog_debug("http: %s", h->said);
 }
 
 static bool start_daemon(struct listener *l)
 {
+    struct MHD_OptionItem secure[] = {{MHD_OPTION_HTTPS_MEM_CERT, 0, l->tls.cert},
+                                      {MHD_OPTION_HTTPS_MEM_KEY, 0, l->tls.key},
+                                      {MHD_OPTION_HTTPS_PRIORITIES, 0, (void *)(uintptr_t)TLS_PRIORITIES},
+                                      {MHD_OPTION_END, 0, NULL}};
+    bool tls = l->tls.cert != NULL;
+    l->http->said[0] = 0;
     /* A literal, not a macro list: libmicrohttpd reads its options as variadic arguments. */
-    l->daemon = MHD_start_daemon(
-        MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL,
-        call_handle, &l->http->calls, MHD_OPTION_EXTERNAL_LOGGER, on_mhd_log, NULL, MHD_OPTION_NOTIFY_COMPLETED,
-        call_completed, NULL, MHD_OPTION_NOTIFY_CONNECTION, on_connection, l->http, MHD_OPTION_CONNECTION_LIMIT,
-        l->http->room, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)l->header_kb * 1024, MHD_OPTION_END);
+    l->daemon =
+        MHD_start_daemon(MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG |
+                             (tls ? MHD_USE_TLS : 0),
+                         0, NULL, NULL, call_handle, &l->http->calls, MHD_OPTION_EXTERNAL_LOGGER, on_mhd_log, l->http,
+                         MHD_OPTION_NOTIFY_COMPLETED, call_completed, NULL, MHD_OPTION_NOTIFY_CONNECTION, on_connection,
+                         l->http, MHD_OPTION_CONNECTION_LIMIT, l->http->room, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+                         (size_t)l->header_kb * 1024, MHD_OPTION_ARRAY, tls ? secure : secure + 3, MHD_OPTION_END);
     return l->daemon != NULL;
 }
 
@@ -250,27 +271,46 @@ static bool has_port(const struct http *h, int port)
     return false;
 }
 
-static struct listener *listener_new(struct http *h, const char *address, const struct conf *conf, int *actual,
+/* What is to be listened with. */
+struct wanted {
+    const struct conf *conf;
+    struct tls tls;
+};
+
+static bool fail_start(const struct listener *l, int port, struct err *err)
+{
+    const char *said = l->http->said;
+    return l->tls.cert ? err_set(err, "tls: the certificate and its key are of no use: %s", said[0] ? said : "?")
+                       : err_set(err, "port %d on %s: the HTTP server does not start: %s", port, l->address,
+                                 said[0] ? said : strerror(errno));
+}
+
+static struct listener *listener_new(struct http *h, const char *address, const struct wanted *wanted, int *actual,
                                      struct err *err)
 {
-    int port = conf->port;
+    int port = wanted->conf->port;
     struct listener *l = calloc(1, sizeof *l);
-    if (!l) {
+    if (!l || !tls_copy(&l->tls, &wanted->tls)) {
+        free(l);
         err_nomem(err);
         return NULL;
     }
-    *l = (struct listener){.http = h, .port = port, .header_kb = conf->http.header_kb, .handles = 4};
+    l->http = h;
+    l->port = port;
+    l->header_kb = wanted->conf->http.header_kb;
+    l->handles = 4;
     snprintf(l->address, sizeof l->address, "%.*s", HOST_ADDRESS_SIZE - 1, address);
     l->fd = host_listen(address, port ? port : *actual, has_port(h, port), actual, err);
     if (l->fd < 0 || !start_daemon(l)) {
         if (l->fd >= 0) {
-            err_set(err, "port %d on %s: the HTTP server does not start: %s", *actual, address, strerror(errno));
+            fail_start(l, *actual, err);
             close(l->fd);
         }
-        free(l);
+        listener_free(l);
         return NULL;
     }
-    snprintf(l->shown, sizeof l->shown, strchr(address, ':') ? "[%s]:%d" : "%s:%d", address, *actual);
+    snprintf(l->shown, sizeof l->shown, strchr(address, ':') ? "%s[%s]:%d" : "%s%s:%d", l->tls.cert ? "https://" : "",
+             address, *actual);
     uv_poll_init(h->loop, &l->poll, MHD_get_daemon_info(l->daemon, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd);
     uv_poll_init(h->loop, &l->incoming, l->fd);
     uv_timer_init(h->loop, &l->timer);
@@ -281,12 +321,12 @@ static struct listener *listener_new(struct http *h, const char *address, const 
     return l;
 }
 
-/* One that listens there already, as conf wants it. */
-static struct listener *find(const struct http *h, const char *address, const struct conf *conf)
+/* One that listens there already as it is wanted. */
+static struct listener *find(const struct http *h, const char *address, const struct wanted *wanted)
 {
     for (struct listener *l = h->listeners; l; l = l->next)
-        if (!l->retired && l->port == conf->port && l->header_kb == conf->http.header_kb &&
-            !strcmp(l->address, address))
+        if (!l->retired && l->port == wanted->conf->port && l->header_kb == wanted->conf->http.header_kb &&
+            !strcmp(l->address, address) && tls_is_same(&l->tls, &wanted->tls))
             return l;
     return NULL;
 }
@@ -308,13 +348,13 @@ static size_t wanted_addresses(const struct conf *conf, char out[ADDRESSES_MAX][
     return n;
 }
 
-static bool open_missing(struct http *h, const struct conf *conf, char addresses[][HOST_ADDRESS_SIZE], size_t n,
+static bool open_missing(struct http *h, const struct wanted *wanted, char addresses[][HOST_ADDRESS_SIZE], size_t n,
                          struct listener **kept, struct listener **fresh, struct err *err)
 {
     int actual = 0;
     for (size_t i = 0; i < n; i++) {
-        kept[i] = find(h, addresses[i], conf);
-        if (!kept[i] && !(fresh[i] = listener_new(h, addresses[i], conf, &actual, err)))
+        kept[i] = find(h, addresses[i], wanted);
+        if (!kept[i] && !(fresh[i] = listener_new(h, addresses[i], wanted, &actual, err)))
             return false;
     }
     return true;
@@ -322,13 +362,13 @@ static bool open_missing(struct http *h, const struct conf *conf, char addresses
 
 /* Opens what is not open yet; `fresh` are the ones opened now. What is open may stand in the way of what is not
  * ("0.0.0.0" after "127.0.0.1"), so that they share the port until all is open. */
-static bool open_beside(struct http *h, const struct conf *conf, char addresses[][HOST_ADDRESS_SIZE], size_t n,
+static bool open_beside(struct http *h, const struct wanted *wanted, char addresses[][HOST_ADDRESS_SIZE], size_t n,
                         struct listener **kept, struct listener **fresh, struct err *err)
 {
     for (struct listener *l = h->listeners; l; l = l->next)
         if (!l->retired)
             host_share(l->fd, true);
-    bool ok = open_missing(h, conf, addresses, n, kept, fresh, err);
+    bool ok = open_missing(h, wanted, addresses, n, kept, fresh, err);
     for (struct listener *l = h->listeners; l; l = l->next)
         if (!l->retired)
             host_share(l->fd, false);
@@ -350,14 +390,18 @@ bool http_listen(struct http *h, const struct conf *conf, struct err *err)
     size_t n = wanted_addresses(conf, addresses);
     if (n == 0)
         return err_set(err, "bind: there is no address to listen on (\"inner\" needs a private IPv4 address)");
-    if (!open_beside(h, conf, addresses, n, kept, fresh, err))
+    struct wanted wanted_now = {.conf = conf};
+    if (!tls_read(&wanted_now.tls, conf, err))
+        return false;
+    bool ok = open_beside(h, &wanted_now, addresses, n, kept, fresh, err);
+    tls_fini(&wanted_now.tls);
+    if (!ok)
         return false;
     for (struct listener *l = h->listeners; l; l = l->next) {
         bool wanted = l->retired;
         for (size_t i = 0; i < n; i++)
             wanted = wanted || kept[i] == l;
-        if (!wanted)
-            retire(l);
+        l->retired = !wanted || l->retired;
     }
     /* Rebuilt in the order of bind, what is retired behind. */
     struct listener *retired = NULL, **end = &h->listeners;

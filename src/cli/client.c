@@ -6,17 +6,11 @@
 
 #include <ctype.h>
 #include <errno.h>
-#include <netdb.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
-#define CONNECT_TIMEOUT_MS 5000
 #define GRACE_S 5.0 /* the monitor answers a timeout itself; only if not even that comes, we give up */
-#define SCHEME "http://"
 
 /* One exchange with the monitor. */
 struct exchange {
@@ -86,21 +80,17 @@ static bool add_token(const struct client_target *t, struct buf *head)
     return true;
 }
 
-/* HOST:PORT of the address. */
-static const char *authority(const struct client_target *t)
-{
-    return strncmp(t->address, SCHEME, sizeof SCHEME - 1) ? t->address : t->address + sizeof SCHEME - 1;
-}
-
 static bool make_request(const struct options *o, const struct client_target *t, struct buf *b)
 {
     struct buf form = {0};
+    size_t host_len;
+    const char *host = link_host(t->address, &host_len);
     make_form(o, &form);
     buf_addf(b,
              "POST / HTTP/1.1\r\nHost: %.*s\r\nUser-Agent: fota_monitor/" FM_VERSION
              "\r\nAccept: */*\r\nConnection: close\r\n"
              "Content-Type: application/x-www-form-urlencoded\r\nContent-Length: %zu\r\n",
-             (int)strcspn(authority(t), "/"), authority(t), form.len);
+             (int)host_len, host, form.len);
     bool ok = add_token(t, b);
     buf_addf(b, "\r\n%s", buf_str(&form));
     b->failed |= form.failed;
@@ -140,107 +130,15 @@ static int fail(const struct exchange *x, const char *why)
     return CLIENT_UNREACHABLE;
 }
 
-/* Waits for events on fd until a moment (-1: for ever). 0, or -ETIMEDOUT. */
-static int wait_for(int fd, short events, int64_t until_ms)
-{
-    struct pollfd p = {.fd = fd, .events = events};
-    for (;;) {
-        int64_t left = until_ms < 0 ? -1 : MAX(until_ms - clock_mono_ms(), 0);
-        int r = poll(&p, 1, (int)MIN(left, 3600 * 1000));
-        if (r > 0 || (r < 0 && errno != EINTR))
-            return r > 0 ? 0 : -errno;
-        if (left == 0)
-            return -ETIMEDOUT;
-    }
-}
-
-/* A connected socket, or -errno. */
-static int connect_to(const struct exchange *x, const struct addrinfo *a)
-{
-    int fd = socket(a->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), error = 0;
-    socklen_t size = sizeof error;
-    if (fd < 0)
-        return -errno;
-    int64_t until = clock_mono_ms() + CONNECT_TIMEOUT_MS;
-    if (connect(fd, a->ai_addr, a->ai_addrlen))
-        error = errno;
-    if (error == EINPROGRESS) {
-        error = -wait_for(fd, POLLOUT, x->until_ms < 0 ? until : MIN(until, x->until_ms));
-        if (!error && getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size))
-            error = errno;
-    }
-    if (error)
-        close(fd);
-    return error ? -error : fd;
-}
-
-/* Cuts "HOST:PORT", "[ADDRESS]:PORT" or either with a slash behind it in two; false when it is none. */
-static bool split(char *text, char **host, char **port)
-{
-    text[strcspn(text, "/")] = 0;
-    *port = strrchr(text, ':');
-    if (!*port || *port == text || !(*port)[1])
-        return false;
-    *(*port)++ = 0;
-    size_t len = strlen(text);
-    bool brackets = text[0] == '[' && text[len - 1] == ']';
-    if (brackets)
-        text[len - 1] = 0;
-    *host = text + brackets;
-    return brackets || !strchr(text, ':');
-}
-
-/* The socket, or -1 with why not. */
-static int connect_any(const struct exchange *x, const char **why)
-{
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV}, *found = NULL;
-    char *text = strdup(authority(x->target)), *host, *port;
-    *why = "HOST:PORT is expected";
-    if (!text || !split(text, &host, &port)) {
-        free(text);
-        return -1;
-    }
-    int r = getaddrinfo(host, port, &hints, &found), fd = -1;
-    if (!r && strtol(port, NULL, 10) > UINT16_MAX)
-        r = EAI_SERVICE;
-    *why = r ? gai_strerror(r) : *why;
-    for (const struct addrinfo *a = r ? NULL : found; a && fd < 0; a = a->ai_next) {
-        fd = connect_to(x, a);
-        *why = fd < 0 ? strerror(-fd) : NULL;
-    }
-    if (found)
-        freeaddrinfo(found);
-    free(text);
-    return fd < 0 ? -1 : fd;
-}
-
-/* One that answers before it has read everything and closes may be worth reading all the same. */
-static int send_all(const struct exchange *x, int fd, const char *data, size_t len)
-{
-    while (len > 0) {
-        ssize_t n = send(fd, data, len, MSG_NOSIGNAL);
-        if (n < 0 && errno != EAGAIN && errno != EINTR)
-            return errno == EPIPE || errno == ECONNRESET ? 0 : -errno;
-        int r = n < 0 && errno == EAGAIN ? wait_for(fd, POLLOUT, x->until_ms) : 0;
-        if (r)
-            return r;
-        data += MAX(n, 0);
-        len -= (size_t)MAX(n, 0);
-    }
-    return 0;
-}
-
-static int receive(struct exchange *x, int fd)
+static int receive(struct exchange *x, struct link *l)
 {
     static char data[65536];
     while (x->answer.state != ANSWER_DONE) {
-        int r = wait_for(fd, POLLIN, x->until_ms);
-        ssize_t n = r ? 0 : recv(fd, data, sizeof data, 0);
-        if (r || (n < 0 && errno != EAGAIN && errno != EINTR))
-            return r ? r : -errno;
-        if (n == 0)
-            break;
-        if (n > 0 && (r = answer_feed(&x->answer, data, (size_t)n)))
+        ssize_t n = link_receive(l, data, sizeof data, x->until_ms);
+        if (n <= 0)
+            return (int)n;
+        int r = answer_feed(&x->answer, data, (size_t)n);
+        if (r)
             return r;
     }
     return 0;
@@ -248,14 +146,14 @@ static int receive(struct exchange *x, int fd)
 
 static int perform(struct exchange *x, const struct buf *request)
 {
-    const char *why;
-    int fd = connect_any(x, &why);
-    if (fd < 0)
-        return fail(x, why);
-    int r = send_all(x, fd, request->data, request->len);
+    struct err err = {0};
+    struct link l;
+    if (!link_open(&l, x->target->address, &x->target->trust, x->until_ms, &err))
+        return fail(x, err.text);
+    int r = link_send(&l, request->data, request->len, x->until_ms);
     if (!r)
-        r = receive(x, fd);
-    close(fd);
+        r = receive(x, &l);
+    link_close(&l);
     if (x->write_error) {
         fprintf(stderr, "Error: the answer can't be written: %s\n", strerror(x->write_error));
         return CLIENT_COMMAND;

@@ -27,6 +27,8 @@ static const struct option_row rows[] = {
     VALUE("home", home),
     VALUE("host", host),
     VALUE("token-file", token_file),
+    VALUE("ca", ca),
+    VALUE("fingerprint", fingerprint),
     VALUE("format", format),
     VALUE("timeout", timeout),
     VALUE("lines", lines),
@@ -177,7 +179,9 @@ const char *options_help(void)
            "  -env NAME                the env (default: prod)\n"
            "  -conf 'PATH=VALUE;...'   override values of conf.json, by dotted path\n"
            "  -home DIR                the folder that holds conf/ and lua/\n"
-           "  -host HOST:PORT          a monitor elsewhere\n"
+           "  -host HOST:PORT          a monitor elsewhere; https://HOST:PORT when it has a certificate\n"
+           "  -ca FILE                 certificates to trust then (PEM)\n"
+           "  -fingerprint sha256//... the public key to trust, whoever vouches for it\n"
            "  -token-file FILE         the token to show to it\n"
            "  -format text|table|json  of the answer\n"
            "  -timeout SECONDS         how long to wait for it\n"

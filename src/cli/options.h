@@ -25,6 +25,7 @@ struct options {
     const char *home;
     const char *host;
     const char *token_file;
+    const char *ca, *fingerprint; /* of whom to trust by https */
     const char *format;
     const char *timeout;
     const char *lines;

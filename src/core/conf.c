@@ -91,8 +91,9 @@ void conf_free(struct conf *conf)
         conf_service_fini(&conf->svrs[i]);
     free(conf->svrs);
     free_list(conf->bind);
-    char *const texts[] = {conf->path,    conf->home,      conf->env,       conf->rundir,  conf->rootpath,
-                           conf->environ, conf->clog.name, conf->clog.addr, conf->log.day, conf->vars};
+    char *const texts[] = {conf->path,     conf->home,    conf->env,       conf->rundir,
+                           conf->rootpath, conf->environ, conf->clog.name, conf->clog.addr,
+                           conf->log.day,  conf->vars,    conf->tls.cert,  conf->tls.key};
     for (size_t i = 0; i < ARRAY_LEN(texts); i++)
         free(texts[i]);
     free(conf);

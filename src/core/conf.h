@@ -65,6 +65,11 @@ struct conf_log {
     char *day;        /* strftime format, "%-d" */
 };
 
+/* Files of the admin port (PEM), absolute; both NULL: it speaks plain HTTP. */
+struct conf_tls {
+    char *cert, *key;
+};
+
 /* Of the admin port. */
 struct conf_http {
     int idle_timeout;    /* 60: seconds a connection may be silent, in a request or not taking its answer */
@@ -94,6 +99,7 @@ struct conf {
     struct conf_log log;
     enum conf_auth auth;
     struct conf_http http;
+    struct conf_tls tls;
     struct conf_lua lua;
     char *vars;                /* JSON object or NULL */
     struct conf_service *svrs; /* sorted by name (byte order) */

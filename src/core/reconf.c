@@ -45,6 +45,7 @@ static unsigned diff_settings(const struct conf *a, const struct conf *b)
                  a->http.header_kb != b->http.header_kb || a->http.max_per_client != b->http.max_per_client
              ? RECONF_HTTP
              : 0;
+    d |= !same_text(a->tls.cert, b->tls.cert) || !same_text(a->tls.key, b->tls.key) ? RECONF_TLS : 0;
     d |= !same_text(a->rundir, b->rundir) ? RECONF_RUNDIR : 0;
     return d;
 }
@@ -132,9 +133,17 @@ void reconf_fini(struct reconf *r)
 
 static void print_settings(struct buf *b, unsigned settings)
 {
-    static const char *const names[] = {
-        "port or bind", "rootpath", "environ", "clog", "log",
-        "auth",         "lua",      "vars",    "http", "rundir (takes effect when the monitor is started again)"};
+    static const char *const names[] = {"port or bind",
+                                        "rootpath",
+                                        "environ",
+                                        "clog",
+                                        "log",
+                                        "auth",
+                                        "lua",
+                                        "vars",
+                                        "http",
+                                        "tls",
+                                        "rundir (takes effect when the monitor is started again)"};
     const char *between = "changed: ";
     for (size_t i = 0; i < ARRAY_LEN(names); i++)
         if (settings & 1U << i) {

@@ -28,7 +28,8 @@ enum reconf_setting {
     RECONF_LUA = 1 << 6,
     RECONF_VARS = 1 << 7,
     RECONF_HTTP = 1 << 8,
-    RECONF_RUNDIR = 1 << 9, /* takes effect when the monitor is started again */
+    RECONF_TLS = 1 << 9,
+    RECONF_RUNDIR = 1 << 10, /* takes effect when the monitor is started again */
 };
 
 struct reconf {

@@ -13,13 +13,14 @@ static const struct {
     const char *name;
     size_t slot;
 } calls[] = {
-    CALL(global_init),         CALL(version_info),        CALL(free),
-    CALL(slist_append),        CALL(slist_free_all),      CALL(easy_init),
-    CALL(easy_setopt),         CALL(easy_perform),        CALL(easy_getinfo),
-    CALL(easy_cleanup),        CALL(easy_strerror),       CALL(easy_escape),
-    CALL(multi_init),          CALL(multi_setopt),        CALL(multi_add_handle),
-    CALL(multi_remove_handle), CALL(multi_socket_action), CALL(multi_assign),
-    CALL(multi_info_read),     CALL(multi_cleanup),
+    CALL(global_init),         CALL(version_info),     CALL(free),
+    CALL(slist_append),        CALL(slist_free_all),   CALL(easy_init),
+    CALL(easy_setopt),         CALL(easy_perform),     CALL(easy_getinfo),
+    CALL(easy_send),           CALL(easy_recv),        CALL(easy_cleanup),
+    CALL(easy_strerror),       CALL(easy_escape),      CALL(multi_init),
+    CALL(multi_setopt),        CALL(multi_add_handle), CALL(multi_remove_handle),
+    CALL(multi_socket_action), CALL(multi_assign),     CALL(multi_info_read),
+    CALL(multi_cleanup),
 };
 
 /* Fills in the table; POSIX lets dlsym's object pointer be read as a function pointer this way. */

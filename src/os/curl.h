@@ -19,6 +19,8 @@ struct curl {
     CURLcode (*easy_setopt)(CURL *handle, CURLoption option, ...);
     __typeof__(&curl_easy_perform) easy_perform;
     CURLcode (*easy_getinfo)(CURL *handle, CURLINFO info, ...);
+    __typeof__(&curl_easy_send) easy_send;
+    __typeof__(&curl_easy_recv) easy_recv;
     __typeof__(&curl_easy_cleanup) easy_cleanup;
     __typeof__(&curl_easy_strerror) easy_strerror;
     __typeof__(&curl_easy_escape) easy_escape;

@@ -54,6 +54,12 @@ static bool check_path(struct confcheck *c, void *base, char **text)
     return confcheck_store(c, text, buf_str(path));
 }
 
+static bool check_tls_file(struct confcheck *c, void *base, char **text)
+{
+    (void)base;
+    return check_path(c, c->conf, text);
+}
+
 /* It becomes part of a file name. Two days far apart, so that a format with one side empty or odd shows. */
 static bool check_log_day(struct confcheck *c, void *base, char **text)
 {
@@ -199,6 +205,26 @@ static const struct confkey log_keys[] = {
 };
 static const struct confkeys log_table = {log_keys, ARRAY_LEN(log_keys)};
 
+static const struct confkey tls_keys[] = {
+    {.name = "cert",
+     .type = CONFKEY_TEXT,
+     .offset = offsetof(struct conf_tls, cert),
+     .required = true,
+     .check = check_tls_file},
+    {.name = "key",
+     .type = CONFKEY_TEXT,
+     .offset = offsetof(struct conf_tls, key),
+     .required = true,
+     .check = check_tls_file},
+};
+static const struct confkeys tls_table = {tls_keys, ARRAY_LEN(tls_keys)};
+
+/* There is none, or one with all that belongs to it. */
+static bool read_tls(struct confcheck *c, void *base)
+{
+    return confcheck_object(c) && confcheck_read(c, &tls_table, &((struct conf *)base)->tls);
+}
+
 static const struct confkey http_keys[] = {
     {.name = "idle_timeout",
      .type = CONFKEY_INT,
@@ -285,6 +311,7 @@ static const struct confkey env_keys[] = {
      .words = auth_words,
      .number = CONF_AUTH_LOCAL},
     {.name = "http", .type = CONFKEY_OBJECT, .offset = offsetof(struct conf, http), .sub = &http_table},
+    {.name = "tls", .type = CONFKEY_OTHER, .read = read_tls},
     {.name = "lua", .type = CONFKEY_OBJECT, .offset = offsetof(struct conf, lua), .sub = &lua_table},
     {.name = "vars", .type = CONFKEY_JSON, .offset = offsetof(struct conf, vars)},
     {.name = "svrs", .type = CONFKEY_OTHER, .read = confsvrs_read},
