@@ -1,247 +1,54 @@
 #include "event_line.h"
 
 #include "conf.h"
+#include "jsonline.h"
 
-#include <stdlib.h>
 #include <string.h>
 
-#define DEPTH_MAX 32 /* of what is passed over */
-#define DIGITS_MAX 18
-
-struct cursor {
-    const char *p, *end;
+struct event_line {
+    struct event event;
+    char service[EVENT_SERVICE_SIZE];
 };
 
-static bool take(struct cursor *c, char wanted)
+static int kind_number(const char *word)
 {
-    if (c->p == c->end || *c->p != wanted)
-        return false;
-    c->p++;
-    return true;
+    enum event_kind kind = event_kind_named(word);
+    return kind == EVENT_KINDS ? -1 : (int)kind;
 }
 
-/* ---- texts */
-
-static bool read_hex(struct cursor *c, unsigned *out)
+static int signal_number(const char *word)
 {
-    unsigned n = 0;
-    if (c->end - c->p < 4)
-        return false;
-    for (int i = 0; i < 4; i++, c->p++) {
-        char d = *c->p;
-        unsigned value = d >= '0' && d <= '9' ? (unsigned)(d - '0') : ((unsigned)d | 32U) - 'a' + 10;
-        if (value > 15)
-            return false;
-        n = n << 4 | value;
-    }
-    *out = n;
-    return true;
+    int sig = conf_signal_number(word);
+    return sig > 0 ? sig : -1;
 }
 
-/* What follows "\u", both halves of a pair. */
-static bool read_code(struct cursor *c, unsigned *out)
-{
-    unsigned low;
-    if (!read_hex(c, out))
-        return false;
-    if (*out < 0xd800 || *out > 0xdbff)
-        return true;
-    if (!take(c, '\\') || !take(c, 'u') || !read_hex(c, &low))
-        return false;
-    *out = 0x10000 + ((*out - 0xd800) << 10) + ((low - 0xdc00) & 0x3ff);
-    return true;
-}
+#define AT(member) offsetof(struct event_line, member)
 
-static size_t encode(unsigned code, char out[4])
-{
-    if (code < 0x80) {
-        out[0] = (char)code;
-        return 1;
-    }
-    size_t n = code < 0x800 ? 2 : code < 0x10000 ? 3 : 4;
-    for (size_t i = n - 1; i > 0; i--, code >>= 6)
-        out[i] = (char)(0x80 | (code & 0x3f));
-    out[0] = (char)(code | (n == 2 ? 0xc0U : n == 3 ? 0xe0U : 0xf0U));
-    return n;
-}
-
-static bool read_escape(struct cursor *c, char out[4], size_t *n)
-{
-    static const char from[] = "\"\\/bfnrt", to[] = "\"\\/\b\f\n\r\t";
-    unsigned code;
-    if (c->p == c->end)
-        return false;
-    char e = *c->p++;
-    const char *found = memchr(from, e, sizeof from - 1);
-    *n = 1;
-    if (found)
-        out[0] = to[found - from];
-    else if (e != 'u' || !read_code(c, &code))
-        return false;
-    else
-        *n = encode(code, out);
-    return true;
-}
-
-/* What does not fit into size is left out. `out` NULL: all of it. */
-static bool read_text(struct cursor *c, char *out, size_t size)
-{
-    size_t len = 0;
-    if (!take(c, '"'))
-        return false;
-    while (c->p < c->end && *c->p != '"') {
-        char bytes[4] = {*c->p++};
-        size_t n = 1;
-        if (bytes[0] == '\\' && !read_escape(c, bytes, &n))
-            return false;
-        if (out && len + n < size) {
-            memcpy(out + len, bytes, n);
-            len += n;
-        } else {
-            size = 0;
-        }
-    }
-    if (out)
-        out[len] = 0;
-    return take(c, '"');
-}
-
-/* ---- numbers */
-
-static bool read_digits(struct cursor *c, int64_t *out)
-{
-    int digits = 0;
-    for (*out = 0; c->p < c->end && *c->p >= '0' && *c->p <= '9'; c->p++, digits++)
-        if (digits < DIGITS_MAX)
-            *out = *out * 10 + (*c->p - '0');
-    return digits > 0 && digits <= DIGITS_MAX;
-}
-
-/* Seconds with three digits behind the point, as milliseconds. */
-static bool read_ms(struct cursor *c, int64_t *out)
-{
-    int64_t seconds, rest = 0;
-    if (!read_digits(c, &seconds))
-        return false;
-    if (take(c, '.') && (c->end - c->p < 3 || !read_digits(c, &rest) || rest > 999))
-        return false;
-    *out = seconds * 1000 + rest;
-    return true;
-}
-
-/* ---- anything else */
-
-/* Passes over a value of any kind. */
-static bool skip_value(struct cursor *c)
-{
-    int depth = 0;
-    do {
-        if (c->p == c->end)
-            return false;
-        if (*c->p == '"') {
-            if (!read_text(c, NULL, 0))
-                return false;
-        } else if (*c->p == '{' || *c->p == '[') {
-            if (++depth > DEPTH_MAX)
-                return false;
-            c->p++;
-        } else if (*c->p == '}' || *c->p == ']') {
-            depth--;
-            c->p++;
-        } else {
-            c->p++;
-        }
-    } while (depth > 0 || (c->p < c->end && *c->p != ',' && *c->p != '}'));
-    return depth == 0;
-}
-
-/* ---- an event */
-
-enum field_type { FIELD_SEQ, FIELD_MS, FIELD_INT, FIELD_TEXT, FIELD_KIND, FIELD_SIGNAL, FIELD_SERVICE };
-
-struct field {
-    const char *name;
-    enum field_type type;
-    size_t offset; /* in struct event */
+static const struct jsonline_field fields[] = {
+    {.name = "seq", .type = JSONLINE_NUMBER, .offset = AT(event.seq)},
+    {.name = "time", .type = JSONLINE_MS, .offset = AT(event.wall_ms)},
+    {.name = "mono", .type = JSONLINE_MS, .offset = AT(event.mono_ms)},
+    {.name = "service", .type = JSONLINE_TEXT, .offset = AT(service), .size = EVENT_SERVICE_SIZE},
+    {.name = "kind", .type = JSONLINE_NAMED, .offset = AT(event.kind), .number = kind_number},
+    {.name = "cause", .type = JSONLINE_NUMBER, .offset = AT(event.cause)},
+    {.name = "pid", .type = JSONLINE_INT, .offset = AT(event.pid)},
+    {.name = "code", .type = JSONLINE_INT, .offset = AT(event.code)},
+    {.name = "signal", .type = JSONLINE_NAMED, .offset = AT(event.signal), .number = signal_number},
+    {.name = "duration", .type = JSONLINE_MS, .offset = AT(event.duration_ms)},
+    {.name = "count", .type = JSONLINE_INT, .offset = AT(event.count)},
+    {.name = "text", .type = JSONLINE_TEXT, .offset = AT(event.text), .size = EVENT_TEXT_SIZE},
 };
-
-static const struct field fields[] = {
-    {"seq", FIELD_SEQ, offsetof(struct event, seq)},
-    {"time", FIELD_MS, offsetof(struct event, wall_ms)},
-    {"mono", FIELD_MS, offsetof(struct event, mono_ms)},
-    {"service", FIELD_SERVICE, 0},
-    {"kind", FIELD_KIND, offsetof(struct event, kind)},
-    {"cause", FIELD_SEQ, offsetof(struct event, cause)},
-    {"pid", FIELD_INT, offsetof(struct event, pid)},
-    {"code", FIELD_INT, offsetof(struct event, code)},
-    {"signal", FIELD_SIGNAL, offsetof(struct event, signal)},
-    {"duration", FIELD_MS, offsetof(struct event, duration_ms)},
-    {"count", FIELD_INT, offsetof(struct event, count)},
-    {"text", FIELD_TEXT, offsetof(struct event, text)},
-};
-
-static bool read_field(struct cursor *c, const struct field *f, struct event *e, char *service)
-{
-    char word[32];
-    int64_t number;
-    void *at = (char *)e + f->offset;
-    switch (f->type) {
-    case FIELD_SEQ:
-        if (!read_digits(c, &number))
-            return false;
-        *(uint64_t *)at = (uint64_t)number;
-        return true;
-    case FIELD_MS:
-        return read_ms(c, at);
-    case FIELD_INT:
-        if (!read_digits(c, &number) || number > INT32_MAX)
-            return false;
-        *(int *)at = (int)number;
-        return true;
-    case FIELD_TEXT:
-        return read_text(c, at, EVENT_TEXT_SIZE);
-    case FIELD_SERVICE:
-        return read_text(c, service, EVENT_SERVICE_SIZE);
-    case FIELD_SIGNAL:
-        return read_text(c, word, sizeof word) && (e->signal = conf_signal_number(word)) > 0;
-    case FIELD_KIND:
-        return read_text(c, word, sizeof word) && (e->kind = event_kind_named(word)) != EVENT_KINDS;
-    }
-    return false;
-}
-
-static const struct field *find_field(const char *name)
-{
-    for (size_t i = 0; i < ARRAY_LEN(fields); i++)
-        if (!strcmp(fields[i].name, name))
-            return &fields[i];
-    return NULL;
-}
 
 uint64_t event_line_seq(const char *line, size_t len)
 {
-    static const char head[] = "{\"seq\":";
-    struct cursor c = {line + sizeof head - 1, line + len};
-    int64_t seq;
-    if (len < sizeof head || memcmp(line, head, sizeof head - 1) != 0 || !read_digits(&c, &seq) || c.p == c.end)
-        return 0;
-    return (uint64_t)seq;
+    return jsonline_head(line, len, "{\"seq\":");
 }
 
 bool event_line_parse(const char *line, size_t len, struct event *e, char service[EVENT_SERVICE_SIZE])
 {
-    struct cursor c = {line, line + len};
-    char key[32];
-    *e = (struct event){.kind = EVENT_KINDS, .code = -1};
-    service[0] = 0;
-    if (!take(&c, '{'))
-        return false;
-    do {
-        if (!read_text(&c, key, sizeof key) || !take(&c, ':'))
-            return false;
-        const struct field *f = find_field(key);
-        if (f ? !read_field(&c, f, e, service) : !skip_value(&c))
-            return false;
-    } while (take(&c, ','));
-    return take(&c, '}') && c.p == c.end && e->seq && e->kind != EVENT_KINDS;
+    struct event_line l = {.event = {.kind = EVENT_KINDS, .code = -1}};
+    bool ok = jsonline_read(line, len, fields, ARRAY_LEN(fields), &l);
+    *e = l.event;
+    memcpy(service, l.service, sizeof l.service);
+    return ok && e->seq && e->kind != EVENT_KINDS;
 }

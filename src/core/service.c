@@ -2,14 +2,13 @@
 
 #include "clog.h"
 #include "complain.h"
+#include "ending.h"
 #include "monitor.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define TAIL_LINES 20
-#define TAIL_BYTES 4096
 #define KILL_AGAIN_MS 5000 /* a process that even SIGKILL does not end (yet) is looked at again after this */
 
 static void step(struct service *s, enum machine_event event, uint64_t cause);
@@ -213,51 +212,6 @@ static void tell_failed(struct service *s)
     buf_fini(&b);
 }
 
-/* Only what came since its start; all, when the file has become shorter since. */
-static void keep_tail(struct service *s)
-{
-    struct world *w = world_of(s);
-    char *path = launch_log_path(s->mon->conf, s->conf);
-    int64_t own = path ? w->ops->log_size(w, path) : 0;
-    if (own >= s->log_start)
-        own -= s->log_start;
-    if (own > 0)
-        s->last_exit.tail = w->ops->tail(w, path, TAIL_LINES, (size_t)MIN(own, TAIL_BYTES));
-    free(path);
-}
-
-/* Counts a failure in a row; one that was up for long enough begins a new row. */
-static void count_failure(struct service *s, int64_t uptime_ms)
-{
-    s->failures = uptime_ms >= POLICY_STABLE_MS ? 1 : s->failures + 1;
-}
-
-static void record_exit(struct service *s, const struct proc_exit *how, bool requested)
-{
-    struct service_exit *x = &s->last_exit;
-    lastexit_ended(x, how, s->proc.pid, service_uptime_ms(s), wall_ms(s), requested);
-    if (requested)
-        return;
-    count_failure(s, x->uptime_ms);
-    if (!how->known || how->signal || how->code)
-        keep_tail(s);
-    complain_end(s);
-}
-
-static uint64_t emit_exit(struct service *s)
-{
-    const struct service_exit *x = &s->last_exit;
-    struct event e = {.kind = EVENT_EXIT,
-                      .cause = s->state_seq,
-                      .pid = x->pid,
-                      .code = x->how.known ? x->how.code : -1,
-                      .signal = x->how.signal,
-                      .duration_ms = x->uptime_ms,
-                      .count = x->requested ? 0 : s->failures};
-    event_text(&e, "%s", x->reason ? x->reason : "");
-    return monitor_emit(s->mon, s, &e);
-}
-
 static void on_ended(struct world_watch *watch)
 {
     struct service *s = CONTAINER_OF(watch, struct service, watch);
@@ -267,9 +221,10 @@ static void on_ended(struct world_watch *watch)
     bool keep_group =
         graceful || (s->state == STATE_STOPPING && s->want == WANT_DOWN && s->conf->stop.scope == CONF_SCOPE_PARENT);
     struct proc_exit how;
-    if (!s->proc.pid || !w->ops->reap(w, &s->proc, !keep_group, &how))
+    pid_t pid = s->proc.pid;
+    int64_t uptime_ms = service_uptime_ms(s);
+    if (!pid || !w->ops->reap(w, &s->proc, !keep_group, &how))
         return;
-    record_exit(s, &how, requested);
     /* No child of ours, or some of it left the group: killing the group was not all. Died young: it may have met a
      * rest of itself. */
     s->unsure = s->unsure || s->escapes || !s->proc.child || graceful || (!requested && s->state == STATE_STARTING);
@@ -278,7 +233,7 @@ static void on_ended(struct world_watch *watch)
     s->proc = (struct proc){.pidfd = -1};
     s->watched = s->adopted = false;
     s->mon->generation++;
-    uint64_t seq = emit_exit(s);
+    uint64_t seq = ending_record(s, &how, pid, uptime_ms, requested);
     if (!requested)
         tell_failed(s);
     if (sweep || graceful)
@@ -298,13 +253,7 @@ static void on_ended(struct world_watch *watch)
 
 static void spawn_failed(struct service *s, const char *why)
 {
-    struct event e = {.kind = EVENT_SPAWN_FAIL, .cause = s->spawn_cause};
-    event_text(&e, "%s", why);
-    lastexit_unstarted(&s->last_exit, why, wall_ms(s));
-    count_failure(s, 0);
-    e.count = s->failures;
-    uint64_t seq = monitor_emit(s->mon, s, &e);
-    complain_start(s, why);
+    uint64_t seq = ending_unstarted(s, why);
     tell_failed(s);
     s->unsure = true;
     step(s, EV_END, seq);
