@@ -5,6 +5,7 @@
 #include "load.h"
 #include "logs.h"
 #include "metrics.h"
+#include "recall.h"
 #include "reconf.h"
 #include "status.h"
 #include "story.h"
@@ -98,6 +99,7 @@ static void run_history(struct request *r)
     uint64_t lines = 0;
     if (!request_number(r, "lines", 1, LINES_MAX, &lines))
         return;
+    recall(r->admin->mon);
     bool json = r->format == FORMAT_JSON;
     buf_adds(&r->body, json ? "{\"services\":{" : "");
     for (size_t i = 0; i < r->nslots; i++) {
@@ -117,6 +119,7 @@ static void run_history(struct request *r)
 
 static void run_why(struct request *r)
 {
+    recall(r->admin->mon);
     bool json = r->format == FORMAT_JSON;
     buf_adds(&r->body, json ? "{\"services\":{" : "");
     for (size_t i = 0; i < r->nslots; i++) {

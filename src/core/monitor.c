@@ -26,6 +26,8 @@ uint64_t monitor_emit(struct monitor *m, struct service *s, struct event *e)
 {
     e->wall_ms = m->world->ops->wall_ms(m->world);
     e->mono_ms = now_ms(m);
+    if (s)
+        remember_event(s, e->kind);
     return event_emit(&m->journal, s ? &s->events : &m->events, s ? s->conf->name : NULL, e);
 }
 
@@ -49,6 +51,7 @@ const struct event *monitor_event(const struct monitor *m, const struct service 
 
 void monitor_flush(struct monitor *m)
 {
+    remember_flush(m);
     int r = event_journal_flush(&m->journal);
     if (r)
         clog_error("journal %s: %s; events are kept in memory and tried again", m->journal.path, strerror(-r));
@@ -265,6 +268,9 @@ static void free_removed(struct timer *t)
             heir->blocked = false;
             monitor_survey(m);
         }
+        remember_drop(s, !heir);
+        if (heir)
+            remember_touch(heir);
         service_fini(s);
         free(s);
     }
@@ -394,7 +400,8 @@ struct monitor *monitor_new(struct world *world, struct conf *conf, struct err *
     m->start_wall_ms = world->ops->wall_ms(world);
     m->marker_prefix = launch_marker(conf, "");
     m->consoles = consoles_new(m);
-    if (!m->consoles || !m->marker_prefix || !open_journal(m, err) || !add_services(m, err)) {
+    bool ready = m->consoles && m->marker_prefix && !remember_init(&m->remember, conf->rundir, conf->env);
+    if (!ready || !open_journal(m, err) || !add_services(m, err)) {
         if (err && !err->text[0])
             err_nomem(err);
         monitor_free(m);
@@ -405,6 +412,8 @@ struct monitor *monitor_new(struct world *world, struct conf *conf, struct err *
 
 void monitor_start(struct monitor *m)
 {
+    remember_load(m);
+    m->first_seq = m->journal.last_seq + 1;
     m->start_seq = monitor_note(m, NULL, EVENT_MONITOR, 0, "the monitor " FM_VERSION " started, pid %d", getpid());
     world_timer_set(m->world, &m->probe, MONITOR_PROBE_MS);
     world_timer_set(m->world, &m->audit, MONITOR_AUDIT_MS);
@@ -435,6 +444,7 @@ void monitor_free(struct monitor *m)
     free_looks(m);
     free(m->svcs);
     event_journal_close(&m->journal);
+    remember_fini(&m->remember);
     event_ring_fini(&m->events);
     free(m->marker_prefix);
     conf_free(m->conf);

@@ -6,6 +6,7 @@
 #include "conf.h"
 #include "err.h"
 #include "event.h"
+#include "remember.h"
 #include "service.h"
 #include "world.h"
 
@@ -45,6 +46,8 @@ struct monitor {
     struct event_journal journal;
     struct event_ring events; /* the monitor's own */
     struct consoles *consoles;
+    struct remember remember;
+    bool afresh; /* what is wanted now is not to be remembered */
     struct monitor_hooks hooks;
     uint64_t generation; /* counts every change of what a plain status shows */
     int64_t start_ms, start_wall_ms;
@@ -59,6 +62,8 @@ struct monitor {
     int look_error;     /* why there is no look at the process table just now (-errno), as it was logged; 0: there is */
     uint64_t probes;    /* how many processes were probed */
     uint64_t scans;     /* how many looks at the process table were begun */
+    uint64_t first_seq; /* the first event of this monitor */
+    bool recalled;      /* those of before are in the rings too */
     uint64_t start_seq; /* the event of the monitor's own start: what autostarts come from */
 };
 
@@ -111,7 +116,7 @@ void monitor_started(struct monitor *m);
 /* For service.c: a removed service is down now. */
 void monitor_reap_removed(struct monitor *m);
 
-/* Writes what the journal has gathered; the owner of the loop calls it before the loop
+/* Writes what the journal has gathered, and what is to be remembered; the owner of the loop calls it before the loop
  * waits. */
 void monitor_flush(struct monitor *m);
 

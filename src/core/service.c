@@ -311,6 +311,17 @@ void service_gone(struct service *s)
     step(s, EV_END, cause);
 }
 
+void service_lost(struct service *s, const struct remembered *was)
+{
+    bool requested = was->state == STATE_STOPPING || was->graceful;
+    struct proc_exit how = {.code = -1, .cpu_ms = -1, .max_rss_kib = -1};
+    s->state = was->state; /* for as long as it takes to leave it */
+    s->want = was->want;
+    s->log_start = was->log_start;
+    uint64_t seq = ending_record(s, &how, was->pid, now_ms(s) - was->start_ms, requested);
+    step(s, was->graceful ? EV_RETRY_NOW : EV_END, seq);
+}
+
 static bool takes_graceful(const struct service *s, struct err *err)
 {
     struct world *w = world_of(s);
@@ -348,8 +359,10 @@ int service_adopt(struct service *s, const struct procfs_entry *e, uint64_t caus
         s->group = (struct service_group){e->stat.pgrp, e->stat.session, now_ms(s)};
     s->watched = w->ops->watch(w, &s->proc, &s->watch) == 0;
     struct event ev = {.kind = EVENT_ADOPT, .cause = cause, .pid = s->proc.pid};
-    event_text(&ev,
-               e->marker ? "it was running already, started by a monitor" : "it was running already, started by hand");
+    bool same = s->was && s->was->pid == e->pid;
+    event_text(&ev, same        ? "it ran on while the monitor was away"
+                    : e->marker ? "it was running already, started by a monitor"
+                                : "it was running already, started by hand");
     clog_info("service[%s] pid %d was running already: adopted", s->conf->name, s->proc.pid);
     uint64_t seq = monitor_emit(s->mon, s, &ev);
     enum service_renew renew = s->renew;
@@ -403,6 +416,9 @@ static void want(struct service *s, enum machine_want w)
     s->want = w;
     s->held = false;
     s->failures = 0;
+    if (s->was)
+        s->was->stands = false;
+    remember_touch(s);
     s->said_failing = false;
     hush_forget(&s->hush);
     if (w == WANT_UP)
@@ -494,6 +510,7 @@ void service_fini(struct service *s)
     world_timer_clear(world_of(s), &s->timer);
     world_of(s)->ops->release(world_of(s), &s->proc);
     monitor_unqueue(s->mon, s);
+    remember_drop(s, false);
     event_ring_fini(&s->events);
     lastexit_fini(&s->last_exit);
     launch_ids_free(s->ids);

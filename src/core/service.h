@@ -11,6 +11,7 @@
 #include "machine.h"
 #include "order.h"
 #include "policy.h"
+#include "remember_line.h"
 #include "world.h"
 
 struct monitor;
@@ -85,6 +86,12 @@ struct service {
     bool said_failing;  /* the log says so: when that is over, it is said too */
     struct hush hush;   /* what the log has been told (complain) */
 
+    struct remembered
+        *was;   /* how the monitor before this one had it; NULL once it was looked for, or nothing is known */
+    bool known; /* there is something to remember of it */
+    bool touched, touched_exit; /* and that (and how it ended) is to be written down */
+    struct service *next_touched;
+
     struct event_ring events;
     struct service_exit last_exit;
     struct service_wait *waits;
@@ -131,6 +138,9 @@ void service_probe(struct service *s);  /* is it still there? */
 
 /* For one that was removed: is there still something of it to be stopped, or to be looked for? */
 bool service_is_leaving(const struct service *s);
+
+/* For resume.c: the process it had then is gone; what follows from that. */
+void service_lost(struct service *s, const struct remembered *was);
 
 /* How long its process has been running, ms; 0 without one. */
 int64_t service_uptime_ms(const struct service *s);

@@ -3,6 +3,7 @@
 #include "clog.h"
 #include "complain.h"
 #include "match.h"
+#include "resume.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -38,11 +39,12 @@ static void go_ahead(struct monitor *m, struct service *s)
     } else if (s->seeking) {
         s->seeking = false;
         monitor_queue_start(m, s);
-    } else if (s->fresh && s->conf->autostart && !s->held) {
+    } else if (s->fresh && !resume_missed(s) && resume_wants(s)) {
         s->unsure = false; /* just looked */
         service_start(s, m->start_seq);
     }
     s->fresh = false;
+    resume_over(s);
     if (s->held)
         service_stop(s, s->spawn_cause); /* now it is known that there is nothing to stop */
 }
@@ -131,14 +133,23 @@ static bool settle(struct judgement *j, size_t index)
 {
     struct service *s = j->m->looked[index];
     const struct match_found *f = &j->match.found[index];
-    const struct procfs_entry *best = s->sweeping ? NULL : f->best ? f->best : s->graceful ? f->heir : NULL;
+    const struct procfs_entry *known = resume_find(s, j->table);
+    bool graceful = s->graceful || resume_was_graceful(s), fresh = s->fresh && !resume_had_none(s);
+    const struct procfs_entry *best = s->sweeping ? NULL
+                                      : known     ? known
+                                      : f->best   ? f->best
+                                      : graceful  ? f->heir
+                                                  : NULL;
     /* Its process was seen to end: another marked leader is something it left behind, unless it looks like it. */
-    if (best && best == f->best && !f->same && !s->fresh && !s->graceful)
+    if (best && best == f->best && best != known && !f->same && !fresh && !graceful)
         best = NULL;
-    int r = best ? service_adopt(s, best, s->seeking ? s->spawn_cause : j->m->start_seq) : -ESRCH;
+    uint64_t cause = s->seeking ? s->spawn_cause : known && s->state_seq ? s->state_seq : j->m->start_seq;
+    int r = best ? service_adopt(s, best, cause) : -ESRCH;
     if (r == 0) {
         s->fresh = false;
-        report_copies(j, s, f->copy, NULL);
+        resume_found(s);
+        resume_over(s);
+        report_copies(j, s, f->copy, f->same && f->best != best ? f->best : NULL);
         if (best == f->best && !f->same)
             report_other_command(j, s);
         if (s->held)
@@ -147,7 +158,7 @@ static bool settle(struct judgement *j, size_t index)
     }
     j->failed = r == -ESRCH ? 0 : r;
     /* A service nobody wants keeps its rests: they are only reported. */
-    bool wanted = s->sweeping || s->want == WANT_UP || (s->fresh && s->conf->autostart && !s->held);
+    bool wanted = s->sweeping || (s->want == WANT_UP && s->state != STATE_FAILED) || (s->fresh && resume_wants(s));
     if (!j->failed && wanted && j->has_rest[index] && s->sweeps < SWEEPS_MAX &&
         clean_up(j, index, s->sweeping ? s->group.pgrp : 0)) {
         s->sweeps++;
@@ -253,6 +264,24 @@ static void find_owners(struct judgement *j)
     }
 }
 
+/* Of services that were taken out of the configuration while no monitor ran. */
+static void report_unconfigured(const struct judgement *j)
+{
+    struct monitor *m = j->m;
+    size_t len = strlen(m->marker_prefix);
+    for (size_t i = 0; i < j->table->count; i++) {
+        const struct procfs_entry *e = &j->table->entries[i];
+        bool ours = e->marker && e->stat.session == e->pid && !strncmp(e->marker, m->marker_prefix, len);
+        if (!ours || j->match.owner[i] >= 0 || monitor_find(m, e->marker + len))
+            continue;
+        monitor_note(m, NULL, EVENT_AUDIT, m->start_seq,
+                     "service[%s] is not configured any more, but runs as pid %d; it is left alone", e->marker + len,
+                     e->pid);
+        clog_warn("service[%s] is not configured any more, but runs as pid %d; it is left alone", e->marker + len,
+                  e->pid);
+    }
+}
+
 static bool prepare(struct judgement *j)
 {
     struct monitor *m = j->m;
@@ -277,6 +306,8 @@ int survey_judge(struct monitor *m, const struct procfs_table *table, bool audit
             else if (audit)
                 check(&j, i);
         }
+        if (!m->surveyed)
+            report_unconfigured(&j);
         m->surveyed = true;
         match_fini(&j.match);
     } else {

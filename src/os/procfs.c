@@ -51,6 +51,20 @@ bool procfs_is_passing(int error)
     return false;
 }
 
+void procfs_boot(char *out, size_t size)
+{
+    struct procfs_stat init = {0};
+    char id[40] = "";
+    int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd >= 0 ? read(fd, id, sizeof id - 1) : 0;
+    if (fd >= 0)
+        close(fd);
+    id[MAX(n, 0)] = 0;
+    id[strcspn(id, "\n")] = 0;
+    procfs_stat(1, &init); /* where it may not be looked at: 0, every time */
+    snprintf(out, size, id[0] ? "%s/%" PRIu64 : "", id, init.start_ticks);
+}
+
 /* What was passed over for a reason that goes by might be just what is looked for: the table says so. */
 static void note_error(struct procfs_table *t, int error)
 {

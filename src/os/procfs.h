@@ -23,6 +23,10 @@ bool procfs_stat(pid_t pid, struct procfs_stat *out);
 /* Start time of a process as milliseconds on the clock of clock_mono_ms. */
 int64_t procfs_start_ms(uint64_t start_ticks);
 
+/* What pids and start times mean: a text that is another one after the host, or the container we are in, was started
+ * again. "" when it can't be told. */
+void procfs_boot(char *out, size_t size);
+
 /* Does the process run a handler of its own for this signal? false as well when it can't be told. */
 bool procfs_catches(pid_t pid, int sig);
 

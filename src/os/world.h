@@ -71,9 +71,12 @@ struct world_ops {
     char *(*since)(struct world *w, const char *log_path, int64_t *at, size_t bytes);
 };
 
+#define WORLD_BOOT_SIZE 80
+
 struct world {
     const struct world_ops *ops;
     struct timers timers;
+    char boot[WORLD_BOOT_SIZE]; /* see procfs_boot */
 };
 
 /* Arms a timer after_ms from now. Never fails: room was reserved (timers_reserve) by

@@ -297,6 +297,7 @@ struct world *world_linux_new(struct uv_loop_s *loop, int *error)
     if (!wl)
         return NULL;
     *wl = (struct world_linux){.base.ops = &ops, .loop = loop, .handles = 3};
+    procfs_boot(wl->base.boot, sizeof wl->base.boot);
     wl->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     *error = wl->epoll_fd < 0 ? -errno : uv_poll_init(loop, &wl->ends, wl->epoll_fd);
     if (*error) {

@@ -334,8 +334,10 @@ struct world *world_sim_new(int64_t mono_start_ms, int64_t wall_start_ms)
     struct world_sim *ws = calloc(1, sizeof *ws);
     if (!ws)
         return NULL;
-    *ws = (struct world_sim){
-        .base.ops = &ops, .now_ms = mono_start_ms, .wall_offset_ms = wall_start_ms - mono_start_ms, .uid = geteuid()};
+    *ws = (struct world_sim){.base = {.ops = &ops, .boot = "simulated"},
+                             .now_ms = mono_start_ms,
+                             .wall_offset_ms = wall_start_ms - mono_start_ms,
+                             .uid = geteuid()};
     simproc_table_init(&ws->processes, &ws->now_ms);
     return &ws->base;
 }

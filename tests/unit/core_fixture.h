@@ -165,12 +165,12 @@ static inline void fixture_die(void)
 static inline int fixture_teardown(void **state)
 {
     (void)state;
+    static const char *const names[] = {"events.jsonl", "events.jsonl.1", "state.jsonl", "logs"};
     char path[96];
     fixture_die();
     world_sim_free(fx.w);
-    static const char *const files[] = {"test.events.jsonl", "test.events.jsonl.1", "test.logs"};
-    for (size_t i = 0; i < ARRAY_LEN(files); i++) {
-        snprintf(path, sizeof path, "%s/%s", fx.dir, files[i]);
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        snprintf(path, sizeof path, "%s/test.%s", fx.dir, names[i]);
         unlink(path);
     }
     return rmdir(fx.dir);

@@ -1,0 +1,31 @@
+/* A service goes on where the monitor before this one had it (struct service, `was`). */
+#ifndef FM_RESUME_H
+#define FM_RESUME_H
+
+#include "service.h"
+
+/* What was just read takes effect, as far as it can before a look at the process table. */
+void resume_prepare(struct service *s);
+
+/* Its process of then, if it is still there; NULL: it is gone, or there was none. */
+const struct procfs_entry *resume_find(const struct service *s, const struct procfs_table *table);
+
+/* There was no process to find again: then what carries its marker is something it left behind. */
+bool resume_had_none(const struct service *s);
+
+/* Was a graceful restart under way? */
+bool resume_was_graceful(const struct service *s);
+
+/* Not looked for yet: should it run? */
+bool resume_wants(const struct service *s);
+
+/* It was found and taken over. */
+void resume_found(struct service *s);
+
+/* It was looked for in vain: what should be done is done. false: there is nothing remembered that would tell. */
+bool resume_missed(struct service *s);
+
+/* It was looked for: what was remembered has served its purpose. */
+void resume_over(struct service *s);
+
+#endif
