@@ -110,6 +110,8 @@ static enum MHD_Result queue(struct call *c, unsigned status, struct MHD_Respons
 static enum MHD_Result queue_request(struct call *c)
 {
     struct request *r = c->request;
+    if (r->command && r->command->changes) /* what was done is remembered before it is said to be done */
+        monitor_flush(c->shared->admin->mon);
     size_t len = r->body.len;
     char *body = buf_take(&r->body);
     if (!body)

@@ -210,3 +210,11 @@ const char *conf_signal_name(int number)
         snprintf(names[slot], sizeof names[slot], "SIG%d", number);
     return names[slot];
 }
+
+uint32_t conf_mark(const char *text)
+{
+    uint32_t h = 2166136261U; /* FNV-1a */
+    for (const char *p = text; *p; p++)
+        h = (h ^ (unsigned char)*p) * 16777619U;
+    return h ? h : 1;
+}

@@ -142,6 +142,9 @@ unsigned conf_service_diff(const struct conf_service *a, const struct conf_servi
 /* The key of one field bit as it is written in conf.json. */
 const char *conf_field_name(enum conf_field field);
 
+/* A number that changes with the text; never 0. */
+uint32_t conf_mark(const char *text);
+
 /* Signal number of "TERM", "SIGTERM" or "15"; 0 when there is no such signal. */
 int conf_signal_number(const char *name);
 

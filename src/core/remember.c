@@ -106,6 +106,9 @@ bool remember_state(const struct service *s, struct remembered *out)
                                .seq = s->state_seq,
                                .restarts = s->restarts,
                                .failures = s->failures,
+                               .cmd_mark = s->proc.pid ? s->cmd_mark
+                                           : was       ? was->cmd_mark
+                                                       : 0,
                                .adopted = s->adopted,
                                .graceful = s->graceful,
                                .removed = s->own_conf != NULL,

@@ -77,6 +77,7 @@ static const struct jsonline_field fields[] = {
     NUMBER("seq", line.svc.seq),
     NUMBER("restarts", line.svc.restarts),
     NUMBER("failures", line.svc.failures),
+    NUMBER("cmd", line.svc.cmd_mark),
     BOOL("adopted", line.svc.adopted),
     BOOL("graceful", line.svc.graceful),
     BOOL("removed", line.svc.removed),
@@ -158,6 +159,7 @@ void remember_line_add(struct buf *b, const char *name, const struct remembered 
     add_number(b, "seq", (int64_t)r->seq);
     add_number(b, "restarts", (int64_t)r->restarts);
     add_number(b, "failures", (int64_t)r->failures);
+    add_number(b, "cmd", (int64_t)r->cmd_mark);
     add_flag(b, "adopted", r->adopted);
     add_flag(b, "graceful", r->graceful);
     add_flag(b, "removed", r->removed);

@@ -24,7 +24,7 @@ struct remembered {
     int64_t start_ms; /* when it was there: a process of that number that is not younger is the same one */
     int64_t since_ms, since_wall_ms, delay_ms, log_start;
     uint64_t seq; /* the event that had led to it */
-    uint64_t restarts, failures;
+    uint64_t restarts, failures, cmd_mark;
     bool adopted, graceful;
     bool removed; /* from the configuration: it was being stopped for that */
     /* Handed on to the monitor's next program (remember_line_add with `held`), which is the same process: */

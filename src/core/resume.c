@@ -53,9 +53,11 @@ const struct procfs_entry *resume_find(const struct service *s, const struct pro
     return lives && procfs_start_ms(e->stat.start_ticks) <= s->was->start_ms ? e : NULL;
 }
 
-bool resume_had_none(const struct service *s)
+bool resume_is_rest(const struct service *s, const struct procfs_entry *e)
 {
-    return stands(s) && !s->was->pid && s->was->state != STATE_STARTING && s->was->state != STATE_UP;
+    bool none = stands(s) && !s->was->pid && s->was->state != STATE_STARTING && s->was->state != STATE_UP;
+    /* A younger one may be what the monitor started last, and did not live to write down. */
+    return none && procfs_start_ms(e->stat.start_ticks + 1) <= s->was->since_ms;
 }
 
 bool resume_was_graceful(const struct service *s)
@@ -77,6 +79,7 @@ void resume_found(struct service *s)
     if (!stands(s) || s->proc.pid != was->pid)
         return;
     s->log_start = was->log_start;
+    s->cmd_mark = (uint32_t)was->cmd_mark;
     if (was->state == STATE_STOPPING && was->want == WANT_UP)
         service_restart(s, s->state_seq);
     if (s->state != STATE_UP || was->state != STATE_UP)

@@ -10,8 +10,8 @@ void resume_prepare(struct service *s);
 /* Its process of then, if it is still there; NULL: it is gone, or there was none. */
 const struct procfs_entry *resume_find(const struct service *s, const struct procfs_table *table);
 
-/* There was no process to find again: then what carries its marker is something it left behind. */
-bool resume_had_none(const struct service *s);
+/* There was no process to find again: is this, which carries its marker, something it had left behind by then? */
+bool resume_is_rest(const struct service *s, const struct procfs_entry *e);
 
 /* Was a graceful restart under way? */
 bool resume_was_graceful(const struct service *s);
@@ -19,7 +19,7 @@ bool resume_was_graceful(const struct service *s);
 /* Not looked for yet: should it run? */
 bool resume_wants(const struct service *s);
 
-/* It was found and taken over. */
+/* It was found and taken over; what it knows of the process is so again. */
 void resume_found(struct service *s);
 
 /* It was looked for in vain: what should be done is done. false: there is nothing remembered that would tell. */

@@ -266,6 +266,7 @@ static void started(struct service *s)
     s->since_ms = s->start_ms;
     s->adopted = false;
     s->unsure = s->escapes = false;
+    s->cmd_mark = conf_mark(s->conf->cmd);
     s->group = (struct service_group){0};
     s->watched = w->ops->watch(w, &s->proc, &s->watch) == 0;
     monitor_started(s->mon);
@@ -354,6 +355,7 @@ int service_adopt(struct service *s, const struct procfs_entry *e, uint64_t caus
     s->unsure = false;
     s->start_ms = procfs_start_ms(e->stat.start_ticks);
     s->log_start = 0;
+    s->cmd_mark = 0;
     s->group = (struct service_group){0};
     if (!s->proc.child && (s->proc.leader || e->marker)) /* what leads none may be in somebody else's */
         s->group = (struct service_group){e->stat.pgrp, e->stat.session, now_ms(s)};

@@ -122,9 +122,11 @@ static void report_copies(struct judgement *j, struct service *s, const struct p
 static void report_other_command(struct judgement *j, struct service *s)
 {
     monitor_note(j->m, s, EVENT_AUDIT, s->state_seq,
-                 "it shows another command line than the configuration; if that was changed, restart it");
-    clog_warn("service[%s]: pid %d shows another command line than the configuration; if that was changed, restart it",
-              s->conf->name, s->proc.pid);
+                 s->cmd_mark ? "its command line was changed in the configuration meanwhile; restart it"
+                             : "it shows another command line than the configuration; if that was changed, restart it");
+    clog_warn("service[%s]: pid %d %s", s->conf->name, s->proc.pid,
+              s->cmd_mark ? "runs with the command line from before the configuration was changed; restart it"
+                          : "shows another command line than the configuration; if that was changed, restart it");
 }
 
 /* A service that wants a look before it starts, or after its end. Returns true when the
@@ -134,7 +136,7 @@ static bool settle(struct judgement *j, size_t index)
     struct service *s = j->m->looked[index];
     const struct match_found *f = &j->match.found[index];
     const struct procfs_entry *known = resume_find(s, j->table);
-    bool graceful = s->graceful || resume_was_graceful(s), fresh = s->fresh && !resume_had_none(s);
+    bool graceful = s->graceful || resume_was_graceful(s), fresh = s->fresh && !(f->best && resume_is_rest(s, f->best));
     const struct procfs_entry *best = s->sweeping ? NULL
                                       : known     ? known
                                       : f->best   ? f->best
@@ -150,7 +152,7 @@ static bool settle(struct judgement *j, size_t index)
         resume_found(s);
         resume_over(s);
         report_copies(j, s, f->copy, f->same && f->best != best ? f->best : NULL);
-        if (best == f->best && !f->same)
+        if (s->cmd_mark ? s->cmd_mark != conf_mark(s->conf->cmd) : best == f->best && !f->same)
             report_other_command(j, s);
         if (s->held)
             service_stop(s, s->spawn_cause);

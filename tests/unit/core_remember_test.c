@@ -89,14 +89,30 @@ static void a_service_that_had_no_process_takes_no_rest_for_itself(void **state)
 {
     (void)state;
     fixture_up(last_conf());
+    pid_t rest = marked("a", "/usr/bin/agent", 0); /* leads a session of its own */
+    run(1000);
     service_stop(get("a"), command("stop"));
     await("a", STATE_DOWN, 1000);
-    fixture_die();
-    pid_t rest = marked("a", "/usr/bin/agent", 0); /* leads a session of its own */
-    fixture_begin(last_conf());
+    crash(1000);
     run(1000);
     assert_state("a", STATE_DOWN);
     assert_true(lives(rest));
+}
+
+/* Killed between the start and the writing: what it calls itself by now does not matter. */
+static void what_was_started_last_is_found(void **state)
+{
+    (void)state;
+    fixture_up(last_conf());
+    service_stop(get("a"), command("stop"));
+    await("a", STATE_DOWN, 1000);
+    fixture_die();
+    world_sim_advance(fx.w, 20);
+    pid_t pid = marked("a", "sleep 1000", 0);
+    fixture_begin(last_conf());
+    run(1000);
+    assert_state("a", STATE_UP);
+    assert_int_equal(get("a")->proc.pid, pid);
 }
 
 static void a_stop_under_way_goes_on(void **state)
@@ -231,6 +247,29 @@ static void a_process_is_known_again_whatever_it_looks_like(void **state)
     assert_int_equal(get("a")->since_ms, since);
     assert_int_equal(world_sim_spawns(fx.w), 1);
     assert_non_null(strstr(last_event("a", EVENT_ADOPT)->text, "while the monitor was away"));
+}
+
+static void a_changed_command_line_is_reported_and_nothing_else(void **state)
+{
+    (void)state;
+    fixture_up(last_conf());
+    pid_t pid = get("a")->proc.pid;
+    struct procfs_entry *e = (struct procfs_entry *)(uintptr_t)world_sim_find_pid(fx.w, pid);
+    e->cmdline = "another name"; /* it calls itself so */
+    e->cmdline_len = sizeof "another name";
+    run(1000);
+    crash(0);
+    run(1000);
+    assert_int_equal(get("a")->proc.pid, pid);
+    assert_int_equal(count_events("a", EVENT_AUDIT), 0);
+    fixture_die();
+    struct conf *c = last_conf();
+    fixture_set(&c->svrs[0].cmd, "/srv/a/a --changed");
+    fixture_begin(c);
+    run(1000);
+    assert_int_equal(get("a")->proc.pid, pid);
+    assert_non_null(strstr(last_event("a", EVENT_AUDIT)->text, "was changed in the configuration meanwhile"));
+    assert_int_equal(count_events("b", EVENT_AUDIT), 0);
 }
 
 static void a_stranger_with_its_pid_is_left_alone(void **state)
@@ -548,12 +587,14 @@ int main(void)
         FIXTURE_TEST(what_was_stopped_by_hand_stays_stopped),
         FIXTURE_TEST(one_started_by_hand_meanwhile_is_taken_over),
         FIXTURE_TEST(a_service_that_had_no_process_takes_no_rest_for_itself),
+        FIXTURE_TEST(what_was_started_last_is_found),
         FIXTURE_TEST(a_stop_under_way_goes_on),
         FIXTURE_TEST(a_stop_that_was_done_meanwhile_is_done),
         FIXTURE_TEST(a_restart_under_way_goes_on),
         FIXTURE_TEST(waiting_goes_on_and_counts_stay),
         FIXTURE_TEST(failed_stays_failed),
         FIXTURE_TEST(a_process_is_known_again_whatever_it_looks_like),
+        FIXTURE_TEST(a_changed_command_line_is_reported_and_nothing_else),
         FIXTURE_TEST(a_stranger_with_its_pid_is_left_alone),
         FIXTURE_TEST(one_that_ended_meanwhile_is_the_policys),
         FIXTURE_TEST(after_a_start_of_the_host_all_begins_anew),
