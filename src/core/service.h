@@ -64,7 +64,7 @@ struct service {
     unsigned restarts; /* processes started after one that ended */
     unsigned failures; /* ends in a row that nobody asked for */
 
-    uint32_t cmd_mark; /* of the command line its process was started with (conf_mark); 0: not known */
+    uint32_t cmd_mark; /* of the command line its process was started (or found) with (conf_mark); 0: not known */
 
     bool watched;                  /* the end will be told; else the probe has to find out */
     bool adopted;                  /* the process was found running */

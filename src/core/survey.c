@@ -154,6 +154,7 @@ static bool settle(struct judgement *j, size_t index)
         report_copies(j, s, f->copy, f->same && f->best != best ? f->best : NULL);
         if (s->cmd_mark ? s->cmd_mark != conf_mark(s->conf->cmd) : best == f->best && !f->same)
             report_other_command(j, s);
+        s->cmd_mark = conf_mark(s->conf->cmd); /* told once */
         if (s->held)
             service_stop(s, s->spawn_cause);
         return false;

@@ -3,18 +3,12 @@
 import json
 import os
 
-import crashloop
 import pytest
 from harness import Monitor, is_alive, kill, wait_until
 
 
 def state_file(monitor):
     return monitor.home / "run" / f"{monitor.env}.state.jsonl"
-
-
-@pytest.mark.parametrize("seed", [1, 2])
-def test_killed_while_services_are_commanded(monitor, seed):
-    crashloop.run(10, seed, monitor)
 
 
 @pytest.mark.parametrize("how", [Monitor.kill, Monitor.terminate], ids=["SIGKILL", "SIGTERM"])
