@@ -51,10 +51,8 @@ static void add_value(struct walk *w, int index)
     }
     for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1))
         n++;
-    if (!n) {
-        add_line(w, index);
+    if (!n) /* nothing is said in it; overlays may have been given an empty one */
         return;
-    }
     struct jsonpath_step *keys = lua_newuserdatauv(L, n * sizeof *keys, 0);
     for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1), i++) {
         keys[i] = (struct jsonpath_step){0};

@@ -65,8 +65,8 @@ static struct origin origin_of(const struct confplace *p, const struct jsonpath_
         return o;
     /* What the file does not have may have been made by setting something inside it. */
     o.item = maker(p->set, steps + 1, found);
-    if (!o.item && p->source && found > 1)
-        o.script = confsource_inside(p->source, steps + 1, found);
+    if (!o.item && p->source)
+        o.script = confsource_inside(p->source, steps + 1, found > 1 ? found : nsteps - 1);
     return o;
 }
 

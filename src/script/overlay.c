@@ -20,12 +20,26 @@ struct step {
     struct conf_lua limits;
 };
 
+/* So that an overlay can say conf.svrs.web = … and conf.vars.x = … whatever the file has. */
+static void ensure_table(lua_State *L, const char *key)
+{
+    lua_pushstring(L, key);
+    if (lua_rawget(L, -2) == LUA_TNIL) {
+        lua_pushstring(L, key);
+        lua_newtable(L);
+        lua_rawset(L, -4);
+    }
+    lua_pop(L, 1);
+}
+
 /* What the table says of `lua`, as far as it makes sense; it is judged later, with everything else. */
 static int read_limits(lua_State *L, void *arg)
 {
     struct step *st = arg;
     st->limits = (struct conf_lua){.budget_ms = CONFLOAD_BUDGET_MS, .memory_mb = CONFLOAD_MEMORY_MB};
     lua_rawgeti(L, LUA_REGISTRYINDEX, st->table);
+    ensure_table(L, "svrs");
+    ensure_table(L, "vars");
     lua_pushstring(L, "lua");
     if (lua_rawget(L, -2) != LUA_TTABLE)
         return 0;

@@ -49,6 +49,17 @@ def test_overlays_run_in_order_between_the_file_and_the_command_line(monitor):
     assert 'svrs.demo = "demo/run"  # conf.json\n' in out
 
 
+def test_an_overlay_may_fill_what_the_file_does_not_have(monitor):
+    write(monitor, "a", "fm.overlay(function(conf, env)\n"
+                        '  conf.vars.env = env\n  conf.svrs.more = { cmd = "demo/run" }\nend)\n')
+    monitor.script("demo/run", SLEEPER)
+    monitor.conf_text('{"test": {"port": 0}}')
+    done = monitor.cli("-check")
+    assert done.returncode == 0 and done.stdout.endswith(
+        "1 service, 1 script\nport = 0  # conf.json\n"
+        'svrs.more.cmd = "demo/run"  # lua/a.lua:1\nvars.env = "test"  # lua/a.lua:1\n')
+
+
 @pytest.mark.parametrize("script, expected", [
     ('fm.overlay(function(conf)\n  conf.svrs.web = { cnd = "x" }\nend)',
      'Error: lua/site.lua:1: test.svrs.web.cnd: unknown key "cnd"; did you mean "cmd"?'),
