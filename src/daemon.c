@@ -11,6 +11,7 @@
 #include "metrics.h"
 #include "monitor.h"
 #include "outside_uv.h"
+#include "proc.h"
 #include "scripted.h"
 #include "sdnotify.h"
 #include "world_linux.h"
@@ -63,6 +64,8 @@ static int take_lock(const struct conf *conf, struct err *err)
     struct buf path = {0};
     buf_addf(&path, "%s/%s.lock", conf->rundir, conf->env);
     int fd = path.failed ? -1 : lock_take(path.data, err);
+    if (fd >= 0)
+        proc_keep(fd);
     if (path.failed)
         err_nomem(err);
     buf_fini(&path);

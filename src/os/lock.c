@@ -1,7 +1,11 @@
 #include "lock.h"
 
+#include "clock.h"
+#include "procfs.h"
+
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
@@ -19,6 +23,29 @@ static void read_info(int fd, struct lock_info *out)
     sscanf(text, "%d %63s", &out->pid, out->address);
 }
 
+/* Is the monitor that had the lock dead, and only what it was just starting holds it yet? */
+static bool is_orphaned(int fd)
+{
+    struct lock_info info;
+    struct procfs_stat st;
+    read_info(fd, &info);
+    errno = 0;
+    return info.pid && (procfs_stat(info.pid, &st) ? st.state == 'Z' || st.state == 'X' : !procfs_is_passing(errno));
+}
+
+/* 0, or the errno of flock, after some patience where it is soon over. */
+static int take(int fd)
+{
+    const int64_t until_ms = clock_mono_ms() + LOCK_PATIENCE_MS;
+    while (flock(fd, LOCK_EX | LOCK_NB)) {
+        int error = errno;
+        if (error != EWOULDBLOCK || clock_mono_ms() >= until_ms || !is_orphaned(fd))
+            return error;
+        poll(NULL, 0, 2);
+    }
+    return 0;
+}
+
 int lock_take(const char *path, struct err *err)
 {
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
@@ -26,15 +53,16 @@ int lock_take(const char *path, struct err *err)
         err_set(err, "%s: %s", path, strerror(errno));
         return -1;
     }
-    if (!flock(fd, LOCK_EX | LOCK_NB))
+    int error = take(fd);
+    if (!error)
         return fd;
-    if (errno == EWOULDBLOCK) {
+    if (error == EWOULDBLOCK) {
         struct lock_info info;
         read_info(fd, &info);
         err_set(err, "another monitor runs for this env already: pid %d%s%s (%s is locked)", info.pid,
                 info.address[0] ? ", port " : "", info.address[0] ? info.address : "", path);
     } else {
-        err_set(err, "%s: lock: %s", path, strerror(errno));
+        err_set(err, "%s: lock: %s", path, strerror(error));
     }
     close(fd);
     return -1;

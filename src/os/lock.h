@@ -16,7 +16,10 @@ struct lock_info {
 };
 
 /* Takes the lock (flock, so it goes with the process however that ends). Returns the
- * descriptor, to be kept; -1 with a message that names the monitor that has it. */
+ * descriptor, to be kept; -1 with a message that names the monitor that has it. Where that
+ * monitor is dead, a process it was just starting has the lock for a moment more (proc_keep):
+ * waits for it, LOCK_PATIENCE_MS at most. */
+#define LOCK_PATIENCE_MS 5000
 int lock_take(const char *path, struct err *err);
 
 /* Writes who we are and where we listen into the file. 0 or -errno. */

@@ -38,11 +38,12 @@ struct pidfd_info_v1 {
 /* Code that runs in the child, in our memory and on a stack the address sanitizer knows nothing of. */
 #define IN_CHILD __attribute__((no_sanitize("address")))
 
-/* Set once by proc_init: the limit services get back, and the two descriptors every child takes its stdio from. */
+/* Set once by proc_init: the limit services get back, the two descriptors every child takes its stdio from, and the one
+ * it keeps until the exec. */
 static struct rlimit given_nofile;
 static struct {
-    int null_fd, log_fd;
-} slots = {-1, -1};
+    int null_fd, log_fd, kept_fd;
+} slots = {-1, -1, -1};
 
 /* The signals that are not at their default here. */
 static struct {
@@ -76,15 +77,22 @@ int proc_init(void)
         null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
     while (null_fd >= 0 && null_fd <= STDERR_FILENO);
     int log_fd = null_fd < 0 ? -1 : fcntl(null_fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
-    if (null_fd < 0 || log_fd < 0)
+    int kept_fd = log_fd < 0 ? -1 : fcntl(null_fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+    if (kept_fd < 0)
         return -errno;
     slots.null_fd = null_fd;
     slots.log_fd = log_fd;
+    slots.kept_fd = kept_fd;
     if (getrlimit(RLIMIT_NOFILE, &given_nofile))
         return -errno;
     struct rlimit mine = {given_nofile.rlim_max, given_nofile.rlim_max};
     setrlimit(RLIMIT_NOFILE, &mine); /* without it there are fewer descriptors, which each start reports */
     return 0;
+}
+
+int proc_keep(int fd)
+{
+    return dup3(fd, slots.kept_fd, O_CLOEXEC) < 0 ? -errno : 0;
 }
 
 const struct rlimit *proc_given_nofile(void)
@@ -154,10 +162,10 @@ IN_CHILD static bool child_ids(struct child_arg *a)
 
 /* The child starts out sharing our descriptor table (CLONE_FILES): copying a table that holds a pidfd for each of
  * thousands of services would make every start cost as much as all services together. Unsharing copies only what lies
- * below the range that is closed at the same time, and that is why the two slots are kept at low numbers. */
+ * below the range that is closed at the same time, and that is why the slots are kept at low numbers. */
 IN_CHILD static bool child_files(struct child_arg *a)
 {
-    unsigned top = (unsigned)MAX(slots.null_fd, slots.log_fd);
+    unsigned top = (unsigned)MAX(MAX(slots.null_fd, slots.log_fd), slots.kept_fd);
     if (syscall(SYS_close_range, top + 1, ~0U, CLOSE_RANGE_UNSHARE) && unshare(CLONE_FILES))
         return child_fail(a, PROC_STAGE_LOG);
     if (dup2(slots.null_fd, STDIN_FILENO) < 0)
@@ -165,8 +173,9 @@ IN_CHILD static bool child_files(struct child_arg *a)
     if (dup2(slots.log_fd, STDOUT_FILENO) < 0 || dup2(slots.log_fd, STDERR_FILENO) < 0)
         return child_fail(a, PROC_STAGE_LOG);
     /* What is ours is CLOEXEC anyway; this is for what we were started with. */
-    for (unsigned fd = STDERR_FILENO + 1; fd <= top; fd++)
-        close((int)fd);
+    for (int fd = STDERR_FILENO + 1; fd <= (int)top; fd++)
+        if (fd != slots.kept_fd)
+            close(fd);
     return true;
 }
 

@@ -89,6 +89,10 @@ int proc_init(void);
 /* That limit, for what is started by other means; NULL before proc_init. */
 const struct rlimit *proc_given_nofile(void);
 
+/* Every process that is started holds this descriptor too until it runs its program: a lock that
+ * must not be free before the process can be told for what it is. 0 or -errno. */
+int proc_keep(int fd);
+
 /* To be called once more when this program has changed what it does about signals:
  * remembers which ones a child has to set back (asking for all of them in each child
  * would be a tenth of a start). SIGCHLD may change without. */
