@@ -201,6 +201,30 @@ def test_a_service_that_is_removed(quiet, follow):
     one.wait("after\n")
 
 
+def test_through_rotations(monitor, follow):
+    """Lines move to other files while they are followed; one who reads nothing meanwhile gets them from there."""
+    monitor.script("busy/busy", "for i in $(seq 0 39); do seq $((i * 5000 + 1)) $((i * 5000 + 5000)); sleep 0.1; done\n"
+                                "exec sleep 1000")
+    monitor.conf(svrs={"busy": {"cmd": "busy/busy", "autostart": False}}, log={"max_size": "32K"})
+    monitor.start()
+    append(monitor, "begin\n", "busy")
+    one = follow(monitor, service="busy", lines=1)
+    one.wait("begin\n")
+    with start_follow(monitor, "busy", "-lines", "1") as slow:
+        assert slow.stdout.readline() == "begin\n"
+        slow.send_signal(signal.SIGSTOP)
+        monitor.get("start", "busy")
+        one.wait("\n200000\n", 60)
+        assert one.text == "begin\n" + "".join(f"{i}\n" for i in range(1, 200001))
+        moved = list((monitor.root / "busy").glob("fota_monitor.*.*.log"))
+        assert len(moved) >= 2, "it was rotated"
+        slow.send_signal(signal.SIGCONT)
+        for i in range(1, 200001):
+            assert slow.stdout.readline() == f"{i}\n"
+        slow.kill()
+    assert monitor.get("log", "busy", lines=50000).text == "".join(f"{i}\n" for i in range(150001, 200001))
+
+
 # ---- the command line
 
 
