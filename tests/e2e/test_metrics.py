@@ -142,7 +142,7 @@ def test_many_scrapes_while_the_configuration_changes(running):
 
 def test_scripts(running):
     (running.home / "lua").mkdir()
-    (running.home / "lua" / "a.lua").write_text("fm.on('exit', function() for i = 1, 1e5 do end error('no') end)",
+    (running.home / "lua" / "a.lua").write_text("fm.on('exit', function() for i = 1, 1e6 do end error('no') end)",
                                                 encoding="utf-8")
     assert running.get("reload").status == 200
     before = scrape(running)

@@ -395,7 +395,7 @@ def test_group_alone(monitor):
 
 def test_env_wins_over_environ(monitor):
     monitor.conf(environ="export A=global; B=global; export C=global",
-                 svrs={"demo": {"cmd": "sleep 1000", "environ": "export B=own", "env": {"C": "map", "N": 7, "空": "值 '\""}}})
+                 svrs={"demo": {"cmd": "sleep 98765", "environ": "export B=own", "env": {"C": "map", "N": 7, "空": "值 '\""}}})
     monitor.start()
     env = environ_of(monitor.wait_state("demo")["pid"])
     assert [env[key] for key in ("A", "B", "C", "N", "空")] == ["global", "own", "map", "7", "值 '\""]
