@@ -64,6 +64,8 @@ for _, level in ipairs { "debug", "info", "warn", "error" } do
 end
 
 fm.json = {
+  --- What stands for null in decoded values, and to be encoded.
+  null = raw.null,
   --- The value as JSON text; nil and a message when it has no form in JSON.
   encode = function(value) return raw.encode(value) end,
   --- The value of a JSON text; nil and a message when it is none.

@@ -252,6 +252,8 @@ void api_push(lua_State *L, struct scripts *s)
     lua_setfield(L, -2, "env");
     lua_pushstring(L, s->home);
     lua_setfield(L, -2, "home");
+    lua_pushlightuserdata(L, NULL);
+    lua_setfield(L, -2, "null");
     lua_pushstring(L, FM_VERSION);
     lua_setfield(L, -2, "version");
 }

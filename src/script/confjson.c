@@ -54,6 +54,40 @@ static void translate(const char *msg, size_t *offset, struct err *err)
     err_set(err, "%c%.*s%s", tolower((unsigned char)*msg), MAX(head - 1, 0), *msg ? msg + 1 : msg, text ? text : "");
 }
 
+/* The decoder knows floats alone; a whole number becomes an integer, whose text has no ".0". The value is at the top.
+ */
+static void make_integers(lua_State *L, unsigned *steps)
+{
+    int whole = 0;
+    if (++*steps % LOOK_EVERY == 0)
+        vm_look(L);
+    if (lua_type(L, -1) == LUA_TNUMBER) {
+        lua_Integer n = lua_tointegerx(L, -1, &whole);
+        if (whole) {
+            lua_pop(L, 1);
+            lua_pushinteger(L, n);
+        }
+        return;
+    }
+    if (lua_type(L, -1) != LUA_TTABLE)
+        return;
+    luaL_checkstack(L, LUA_MINSTACK, NULL);
+    lua_Integer n = (lua_Integer)lua_rawlen(L, -1);
+    for (lua_Integer i = 1; i <= n; i++) {
+        lua_rawgeti(L, -1, i);
+        make_integers(L, steps);
+        lua_rawseti(L, -2, i);
+    }
+    if (n > 0) /* a list has no names */
+        return;
+    for (lua_pushnil(L); lua_next(L, -2);) {
+        make_integers(L, steps);
+        lua_pushvalue(L, -2);
+        lua_insert(L, -2);
+        lua_rawset(L, -4); /* there is such a key: the walk goes on */
+    }
+}
+
 bool confjson_decode(struct lua_State *L, int decoder, const char *text, size_t len, size_t *offset, struct err *err)
 {
     *offset = 0;
@@ -66,8 +100,11 @@ bool confjson_decode(struct lua_State *L, int decoder, const char *text, size_t 
     lua_pushvalue(L, decoder);
     lua_pushlstring(L, text, len);
     int status = lua_pcall(L, 1, 1, 0);
-    if (status == LUA_OK)
+    unsigned steps = 0;
+    if (status == LUA_OK) {
+        make_integers(L, &steps);
         return true;
+    }
     if (status == LUA_ERRMEM || lua_type(L, -1) != LUA_TSTRING)
         lua_error(L);
     translate(lua_tostring(L, -1), offset, err);

@@ -14,7 +14,7 @@ struct lua_State;
  * at 1000; what a script sets in the shared cjson module does not reach it. */
 void confjson_open(struct lua_State *L);
 
-/* Decodes a text with the decoder at that stack index and pushes the value.
+/* Decodes a text with the decoder at that stack index and pushes the value; whole numbers are integers.
  * False: nothing is pushed, *offset is where the text went wrong and the message
  * says how, without the place. */
 bool confjson_decode(struct lua_State *L, int decoder, const char *text, size_t len, size_t *offset, struct err *err);

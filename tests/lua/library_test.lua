@@ -117,3 +117,16 @@ fm.test("fm can be looked through and not changed", function(t)
   t:raises(function() fm.log.info = nil end, "can't be set")
   t:eq(getmetatable(fm), "fm")
 end)
+
+fm.test("fm.json: whole numbers stay whole, null is a value of its own", function(t)
+  local value = fm.json.decode('{"port":8080,"half":0.5,"list":[1,[2e3]],"big":1e300,"none":null}')
+  t:eq({ value.port .. "", value.list[1] .. "", value.list[2][1] .. "", value.half, value.big },
+    { "8080", "1", "2000", 0.5, 1e300 })
+  t:ok(value.none == fm.json.null)
+  t:eq(fm.json.encode{ a = fm.json.null, b = { 1, 2.0 } }, '{"a":null,"b":[1,2]}')
+  t:eq(fm.json.decode("7") .. "", "7")
+  t:eq({ fm.json.decode("nul") }, { nil, "at byte 1: expected value but found invalid token" })
+  t:eq({ fm.json.encode(print) }, { nil, "a function is no JSON value" })
+  local web = t:service{ name = "web", vars = { port = 8080 } }
+  t:eq("port " .. web.vars.port, "port 8080")
+end)
