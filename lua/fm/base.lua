@@ -63,6 +63,15 @@ for _, level in ipairs { "debug", "info", "warn", "error" } do
   end
 end
 
+-- print and warn are lines in the log too.
+for name, level in pairs { print = "info", warn = "warn" } do
+  door[name] = function(...)
+    local texts = table.pack(...)
+    for i = 1, texts.n do texts[i] = tostring(texts[i]) end
+    raw.log_line(level, table.concat(texts, "\t"))
+  end
+end
+
 fm.json = {
   --- What stands for null in decoded values, and to be encoded.
   null = raw.null,

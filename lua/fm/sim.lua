@@ -181,7 +181,8 @@ function t:service(given)
   for key, value in pairs(given) do
     if key ~= "name" and key ~= "behave" then entry[key] = value end
   end
-  entry.cmd = entry.cmd or "/srv/" .. name:gsub("[^%w._-]", "_")
+  local file = name:gsub("[^%w._-]", "_")
+  entry.cmd = entry.cmd or "/srv/" .. file .. "/" .. file -- a folder, and so a console, of its own
   if given.behave then t.behave(self, name, given.behave) end
   configure("t:service", with(conf, "svrs", with(conf.svrs, name, entry)))
   if entry.autostart ~= false then sim.order(name, "wait", LIMIT) end

@@ -114,9 +114,12 @@ static int open_library(lua_State *L, void *arg)
         lua_pushvalue(L, door);
         lua_call(L, 3, 0);
     }
+    static const char *const globals[] = {"fm", "print", "warn"}; /* fm: a view of it that can't be written to */
     sandbox_globals(L);
-    lua_getfield(L, door, "fm"); /* the table behind a view that can't be written to */
-    lua_setfield(L, -2, "fm");
+    for (size_t i = 0; i < ARRAY_LEN(globals); i++) {
+        lua_getfield(L, door, globals[i]);
+        lua_setfield(L, -2, globals[i]);
+    }
     lua_pushvalue(L, door);
     s->door = luaL_ref(L, LUA_REGISTRYINDEX);
     return 0;

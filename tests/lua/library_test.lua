@@ -130,3 +130,10 @@ fm.test("fm.json: whole numbers stay whole, null is a value of its own", functio
   local web = t:service{ name = "web", vars = { port = 8080 } }
   t:eq("port " .. web.vars.port, "port 8080")
 end)
+
+fm.test("print and warn are lines in the log", function(t)
+  print("one", 2, nil)
+  warn("be", " careful")
+  t:ok(t:logged("one\t2\tnil"))
+  t:ok(t:logged("be\t careful"))
+end)
