@@ -40,9 +40,10 @@ static void on_work(struct world_work *work)
         read_fact(f);
 }
 
-static void forget(struct facts *f)
+static void forget(struct admin *admin)
 {
-    f->admin->facts = NULL;
+    struct facts *f = admin->facts;
+    admin->facts = NULL;
     f->admin = NULL;
     if (!f->running)
         free(f);
@@ -58,7 +59,7 @@ static void tell(struct facts *f)
             f->waits = w->next;
         return;
     }
-    forget(f);
+    forget(admin);
     for (; w; w = next) {
         next = w->next;
         facts_ask(admin, w);
@@ -118,7 +119,7 @@ static bool is_fresh(const struct facts *f)
 void facts_ask(struct admin *admin, struct facts_wait *w)
 {
     if (admin->facts && !admin->facts->running && !is_fresh(admin->facts))
-        forget(admin->facts);
+        forget(admin);
     if (!admin->facts && !facts_new(admin)) {
         w->ready(w, NULL);
         return;
@@ -141,5 +142,5 @@ void facts_forget(struct admin *admin, struct facts_wait *w)
 void facts_free(struct admin *admin)
 {
     if (admin->facts)
-        forget(admin->facts);
+        forget(admin);
 }

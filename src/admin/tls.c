@@ -23,7 +23,7 @@ void tls_fini(struct tls *t)
 /* A text that has `mark` in it. */
 static char *read_pem(const char *path, const char *mark, bool secret, struct err *err)
 {
-    struct stat st;
+    struct stat st = {0};
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY), error = fd < 0 || fstat(fd, &st) ? errno : 0;
     bool fits = !error && S_ISREG(st.st_mode) && st.st_size <= FILE_MAX;
     char *text = fits ? malloc((size_t)st.st_size + 1) : NULL;
