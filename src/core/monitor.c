@@ -77,13 +77,13 @@ void monitor_unqueue(struct monitor *m, struct service *s)
 }
 
 /* A slice begins with the first start of a turn of the loop and ends with the timer
- * that comes due in the next turn. */
+ * that comes due in the next turn (timers_run). */
 static bool slice_is_spent(struct monitor *m)
 {
     if (m->slice.place)
         return now_ms(m) - m->slice_start_ms >= MONITOR_SLICE_MS;
     m->slice_start_ms = now_ms(m);
-    world_timer_set(m->world, &m->slice, 1); /* 0 could come due within this very turn */
+    world_timer_set(m->world, &m->slice, 0);
     return false;
 }
 
@@ -152,6 +152,7 @@ static void on_slice(struct timer *t)
 static void on_probe(struct timer *t)
 {
     struct monitor *m = CONTAINER_OF(t, struct monitor, probe);
+    m->world->ops->release(m->world, &m->ended);
     for (size_t i = 0; i < m->nsvcs; i++)
         service_probe(m->svcs[i]);
     m->probes += m->nsvcs;
@@ -424,6 +425,7 @@ void monitor_start(struct monitor *m)
 void monitor_free(struct monitor *m)
 {
     m->world->ops->unscan(m->world, m);
+    m->world->ops->release(m->world, &m->ended);
     for (size_t i = 0; i < m->nsvcs; i++)
         order_drop(m->svcs[i]);
     monitor_finish(m); /* with nothing left to do but to end it */

@@ -56,7 +56,7 @@ struct monitor {
     struct service *queue_head, *queue_tail;    /* starts waiting for their turn */
     struct monitor_work *work_head, *work_tail; /* what is being done, a piece of each in turn */
     int64_t slice_start_ms;
-    struct proc ended; /* what ended last: collected only after the next one was started, as that takes its time */
+    struct proc ended; /* what ended last: collected while nobody waits for a start, as it takes the kernel its time */
     bool surveying, survey_again, audit_due;
     bool surveyed;      /* services have been looked for once */
     int look_error;     /* why there is no look at the process table just now (-errno), as it was logged; 0: there is */

@@ -229,6 +229,7 @@ static void on_ended(struct world_watch *watch)
      * rest of itself. */
     s->unsure = s->unsure || s->escapes || !s->proc.child || graceful || (!requested && s->state == STATE_STARTING);
     bool sweep = s->state == STATE_STOPPING && s->want == WANT_DOWN && !keep_group && s->group.pgrp;
+    w->ops->release(w, &s->mon->ended);
     s->mon->ended = s->proc;
     s->proc = (struct proc){.pidfd = -1};
     s->watched = s->adopted = false;
@@ -246,7 +247,8 @@ static void on_ended(struct world_watch *watch)
         /* Graceful: no question for the policy; the survey looks for the successor first. */
         step(s, graceful ? EV_RETRY_NOW : EV_END, seq);
     }
-    w->ops->release(w, &s->mon->ended);
+    if (!s->proc.pid) /* else the new one shall run first: the monitor does it later */
+        w->ops->release(w, &s->mon->ended);
 }
 
 /* ---- starts */

@@ -3,16 +3,27 @@
 #include <errno.h>
 #include <stdlib.h>
 
+/* Numbers wrap around: only their distance counts. */
+static bool is_later(uint32_t a, uint32_t b)
+{
+    return (int32_t)(a - b) > 0;
+}
+
+static bool is_before(const struct timer *a, const struct timer *b)
+{
+    return a->due_ms != b->due_ms ? a->due_ms < b->due_ms : is_later(b->order, a->order);
+}
+
 static void put(struct timers *ts, size_t i, struct timer *t)
 {
     ts->heap[i] = t;
-    t->place = i + 1;
+    t->place = (uint32_t)i + 1;
 }
 
 static void sift_up(struct timers *ts, size_t i)
 {
     struct timer *t = ts->heap[i];
-    for (; i > 0 && t->due_ms < ts->heap[(i - 1) / 2]->due_ms; i = (i - 1) / 2)
+    for (; i > 0 && is_before(t, ts->heap[(i - 1) / 2]); i = (i - 1) / 2)
         put(ts, i, ts->heap[(i - 1) / 2]);
     put(ts, i, t);
 }
@@ -24,9 +35,9 @@ static void sift_down(struct timers *ts, size_t i)
         size_t c = 2 * i + 1;
         if (c >= ts->count)
             break;
-        if (c + 1 < ts->count && ts->heap[c + 1]->due_ms < ts->heap[c]->due_ms)
+        if (c + 1 < ts->count && is_before(ts->heap[c + 1], ts->heap[c]))
             c++;
-        if (ts->heap[c]->due_ms >= t->due_ms)
+        if (is_before(t, ts->heap[c]))
             break;
         put(ts, i, ts->heap[c]);
         i = c;
@@ -60,7 +71,8 @@ int timers_set(struct timers *ts, struct timer *t, int64_t due_ms)
     timers_clear(ts, t);
     if (timers_reserve(ts, ts->count + 1))
         return -ENOMEM;
-    t->due_ms = due_ms;
+    t->due_ms = MAX(due_ms, ts->now_ms);
+    t->order = ++ts->order;
     ts->heap[ts->count++] = t;
     sift_up(ts, ts->count - 1);
     return 0;
@@ -87,8 +99,9 @@ int64_t timers_next(const struct timers *ts)
 
 void timers_run(struct timers *ts, int64_t now_ms)
 {
-    /* Bounded by what is armed now: timers that arm each other for "at once" wait for the next turn of the loop. */
-    for (size_t left = ts->count; left > 0 && ts->count && ts->heap[0]->due_ms <= now_ms; left--) {
+    uint32_t last = ts->order;
+    ts->now_ms = now_ms;
+    while (ts->count && ts->heap[0]->due_ms <= now_ms && !is_later(ts->heap[0]->order, last)) {
         struct timer *t = ts->heap[0];
         timers_clear(ts, t);
         t->fire(t);

@@ -46,7 +46,7 @@ struct world_ops {
     bool (*reap)(struct world *w, struct proc *p, bool kill_group, struct proc_exit *out);
     bool (*catches)(struct world *w, const struct proc *p, int sig);
 
-    /* From now on watch->ended is called when the process ends. 0 or -errno. */
+    /* watch->ended will be called, once, when the process ends. 0 or -errno. */
     int (*watch)(struct world *w, const struct proc *p, struct world_watch *watch);
     /* Stops watching and lets go of the process (proc_close). */
     void (*release)(struct world *w, struct proc *p);

@@ -120,7 +120,8 @@ static bool catches(struct world *w, const struct proc *p, int sig)
 
 static int watch(struct world *w, const struct proc *p, struct world_watch *watch)
 {
-    struct epoll_event ev = {.events = EPOLLIN, .data.ptr = watch};
+    /* Told once: the process may stay in the table for a while after that. */
+    struct epoll_event ev = {.events = EPOLLIN | EPOLLONESHOT, .data.ptr = watch};
     return epoll_ctl(self(w)->epoll_fd, EPOLL_CTL_ADD, p->pidfd, &ev) ? -errno : 0;
 }
 

@@ -150,7 +150,7 @@ static void may_arm_itself_and_disarm_others_while_firing(void **state)
     timers_set(&ts, &c.timer, 11);
     timers_run(&ts, 50);
     assert_int_equal(a.fired, 1);
-    assert_int_equal(b.fired, order[0] == 2); /* of two due at once either may come first */
+    assert_int_equal(b.fired, 0); /* of two due at once the one that was armed first is first */
     assert_int_equal(c.fired, 1);
     assert_int_equal(timers_next(&ts), 200);
     timers_fini(&ts);
@@ -165,8 +165,28 @@ static void one_that_arms_itself_for_at_once_does_not_hold_up_the_run(void **sta
     timers_set(&ts, &a.timer, 10);
     timers_set(&ts, &b.timer, 20);
     timers_run(&ts, 50);
-    assert_true(a.fired >= 1 && a.fired <= 2);
-    assert_int_equal(timers_next(&ts), 10);
+    assert_int_equal(a.fired, 1);
+    assert_int_equal(b.fired, 1);
+    assert_int_equal(timers_next(&ts), 50); /* at once */
+    timers_run(&ts, 50);
+    assert_int_equal(a.fired, 2);
+    timers_fini(&ts);
+}
+
+static void those_due_at_the_same_time_fire_as_they_were_armed(void **state)
+{
+    (void)state;
+    static struct alarm alarms[COUNT];
+    struct timers ts = {.order = UINT32_MAX - COUNT / 2}; /* the numbers begin anew in between */
+    for (int i = 0; i < COUNT; i++) {
+        alarms[i] = alarm_of(&ts, i);
+        timers_set(&ts, &alarms[i].timer, 10);
+    }
+    timers_set(&ts, &alarms[3].timer, 10);
+    timers_run(&ts, 10);
+    assert_int_equal(nfired, COUNT);
+    for (int i = 0; i < COUNT; i++)
+        assert_int_equal(order[i], i < 3 ? i : i < COUNT - 1 ? i + 1 : 3);
     timers_fini(&ts);
 }
 
@@ -210,6 +230,7 @@ int main(void)
         cmocka_unit_test_setup(moving_takes_the_place_of_arming, setup),
         cmocka_unit_test_setup(may_arm_itself_and_disarm_others_while_firing, setup),
         cmocka_unit_test_setup(one_that_arms_itself_for_at_once_does_not_hold_up_the_run, setup),
+        cmocka_unit_test_setup(those_due_at_the_same_time_fire_as_they_were_armed, setup),
         cmocka_unit_test_setup(reserved_room_is_enough, setup),
         cmocka_unit_test_setup(fini_disarms, setup),
     };

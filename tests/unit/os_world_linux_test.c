@@ -115,6 +115,11 @@ static void on_ended(struct world_watch *watch)
     w->ops->release(w, &o->proc);
 }
 
+static void count_end(struct world_watch *watch)
+{
+    CONTAINER_OF(watch, struct owner, watch)->told++;
+}
+
 static void start(struct owner *o, const char *script)
 {
     char *argv[] = {"/bin/sh", "-c", (char *)(uintptr_t)script, NULL}, *envp[] = {NULL};
@@ -157,6 +162,27 @@ static void ends_are_told_from_the_loop(void **state)
     assert_true(proc_reap(&copy, true, &how));
     assert_int_equal(copy.pid, pid);
     proc_close(&copy);
+}
+
+/* One that has ended may wait to be let go of: the loop does not turn in circles meanwhile. */
+static void ends_are_told_once(void **state)
+{
+    (void)state;
+    struct owner first, second;
+    start(&first, "exit 0");
+    first.watch.ended = count_end;
+    run_until(&first.told);
+    int turns = 0;
+    start(&second, "sleep 0.2");
+    while (!second.told && turns < 100) {
+        uv_run(&loop, UV_RUN_ONCE);
+        turns++;
+    }
+    assert_int_equal(second.told, 1);
+    assert_true(turns < 20);
+    assert_int_equal(first.told, 1);
+    assert_true(w->ops->reap(w, &first.proc, true, &first.how));
+    w->ops->release(w, &first.proc);
 }
 
 static void a_log_that_cannot_be_opened_is_a_failed_start(void **state)
@@ -275,6 +301,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(timers_fire_from_the_loop),
         TEST(ends_are_told_from_the_loop),
+        TEST(ends_are_told_once),
         TEST(a_log_that_cannot_be_opened_is_a_failed_start),
         TEST(looks_are_told_later),
         TEST(the_world_may_end_during_a_look),
