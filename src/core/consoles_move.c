@@ -9,8 +9,8 @@
 
 #define ROTATIONS_MAX 2 /* at a time; the thread pool has other work too */
 #define BUSY_MS 1000    /* until the next try, when another monitor is at it */
-#define RETRY_MS 5000   /* until the next try after a failure; doubled RETRY_STEPS times */
-#define RETRY_STEPS 7
+#define RETRY_MS 2000   /* until the next try after a failure; doubled RETRY_STEPS times */
+#define RETRY_STEPS 8
 
 struct rotation {
     struct world_work work;

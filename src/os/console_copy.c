@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #define CHUNK (4 << 20)        /* between two looks at *stop, and the most that is dirty */
@@ -101,6 +102,22 @@ void console_copy_flush(int fd, int64_t from)
         grown = st.st_size - before;
         before = st.st_size;
     }
+}
+
+int64_t console_copy_block(int fd)
+{
+    struct statvfs fs;
+    int64_t size = fstatvfs(fd, &fs) ? 0 : (int64_t)fs.f_bsize;
+    return size >= 512 && size <= 1 << 20 && !(size & (size - 1)) ? size : 4096;
+}
+
+bool console_copy_has_room(int fd, int64_t bytes)
+{
+    struct statvfs fs;
+    if (fstatvfs(fd, &fs) || !fs.f_blocks)
+        return true;
+    uint64_t blocks = geteuid() == 0 ? fs.f_bfree : fs.f_bavail;
+    return blocks * fs.f_frsize >= (uint64_t)bytes;
 }
 
 bool console_copy_same(int a, int64_t a_at, int b, int64_t b_at, int64_t len)

@@ -15,6 +15,12 @@ int console_copy(int in, int64_t from, int64_t to, int out, int64_t at, const at
  * file locked. Gives up when somebody writes as fast. */
 void console_copy_flush(int fd, int64_t from);
 
+/* The block size of the file system, by which the front of a file can be taken away. */
+int64_t console_copy_block(int fd);
+
+/* Is there room for so many bytes more? True when the file system does not tell. */
+bool console_copy_has_room(int fd, int64_t bytes);
+
 /* Are these two ranges equal? false also when they can't be read. */
 bool console_copy_same(int a, int64_t a_at, int b, int64_t b_at, int64_t len);
 

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define HEAD "--- earlier lines are in "
@@ -18,6 +19,47 @@
 
 /* However many read, who takes a front away has its turn. */
 static pthread_rwlock_t lock = PTHREAD_RWLOCK_WRITER_NONRECURSIVE_INITIALIZER_NP;
+
+/* Fronts that were moved. */
+static pthread_mutex_t moved_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct moved {
+    dev_t dev;
+    ino_t inode;
+    int64_t begin; /* 0: free */
+} moved[8];
+
+bool console_front_move(int fd, int64_t begin)
+{
+    struct stat st;
+    struct moved *m = NULL;
+    if (fstat(fd, &st))
+        return false;
+    pthread_mutex_lock(&moved_lock);
+    for (size_t i = 0; i < ARRAY_LEN(moved); i++) {
+        bool same = moved[i].dev == st.st_dev && moved[i].inode == st.st_ino;
+        m = same || (!m && !moved[i].begin) ? &moved[i] : m;
+        if (same)
+            break;
+    }
+    if (m)
+        *m = (struct moved){st.st_dev, st.st_ino, MAX(begin, 0)};
+    pthread_mutex_unlock(&moved_lock);
+    return m;
+}
+
+static int64_t find_moved(int fd)
+{
+    struct stat st;
+    int64_t begin = 0;
+    if (fstat(fd, &st))
+        return 0;
+    pthread_mutex_lock(&moved_lock);
+    for (size_t i = 0; i < ARRAY_LEN(moved); i++)
+        if (moved[i].begin && moved[i].dev == st.st_dev && moved[i].inode == st.st_ino)
+            begin = moved[i].begin;
+    pthread_mutex_unlock(&moved_lock);
+    return begin;
+}
 
 bool console_front_hold(bool wait)
 {
@@ -89,7 +131,9 @@ static bool parse(char *text, struct console_front *f, int64_t *length)
 void console_front_read(int fd, int64_t size, struct console_front *out)
 {
     char text[TEXT_MAX + 1], last = 0;
-    int64_t length = 0, begin = skip_hole(fd, size);
+    int64_t length = 0, begin = find_moved(fd);
+    if (!begin || begin > size)
+        begin = skip_hole(fd, size);
     *out = (struct console_front){.begin = begin, .start = begin};
     ssize_t n = begin < size ? pread(fd, text, TEXT_MAX, begin) : 0;
     if (n <= 0)

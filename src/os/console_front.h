@@ -34,13 +34,18 @@ size_t console_front_need(const char *file);
 /* Makes the banner of length start - begin. The buffer's memory may run out. */
 void console_front_make(const struct console_front *f, struct buf *out);
 
-/* While the front of some log is taken away, offsets in it mean nothing for a moment. Who
- * reads with offsets found before holds this meanwhile; `wait`: until it can be had, else false.
- * For threads other than the loop's: waiting may take as long as a busy disk. */
+/* In this process the banner at that place of this file counts as its front from now on, whatever
+ * still stands before it: to take that away may take its time. -1: no more. false: too many files
+ * are in that state already. Only between console_front_lock and _unlock. */
+bool console_front_move(int fd, int64_t begin);
+
+/* For a moment the front of some log is changed, and offsets in it mean nothing. Who reads with
+ * offsets found before holds this meanwhile; `wait`: until it can be had, else false. For threads
+ * other than the loop's: waiting may take as long as a busy disk. */
 bool console_front_hold(bool wait);
 void console_front_release(void);
 
-/* The same for who takes it away. */
+/* The same for who changes it. */
 void console_front_lock(void);
 void console_front_unlock(void);
 

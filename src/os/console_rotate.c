@@ -11,15 +11,16 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/random.h>
-#include <sys/statvfs.h>
 #include <time.h>
 #include <unistd.h>
 
 #define LINE_MAX_BYTES (64 << 20) /* what has no line end for so long is no text: it is cut anywhere */
 #define QUIET_MS 100              /* nobody has written for so long: a file may be emptied */
 #define SAME_MAX (1 << 20)        /* compared to tell whether a copy is complete */
-#define HOLLOW (8 << 20)          /* bytes given back at a time */
-#define CHASES 200                /* so often it is waited for a line end before a file is emptied in use */
+#define HOLLOW (4 << 20)          /* bytes given back at a time */
+#define HOLLOW_REST 4             /* so many times as long as that took is waited before the next */
+#define HOLLOW_REST_MAX_NS 50000000
+#define CHASES 200 /* so often it is waited for a line end before a file is emptied in use */
 #define CHASE_NS 100000
 
 /* Sets the message of a failed step; returns the error. */
@@ -48,13 +49,6 @@ static int open_all(struct console_rotate *r)
     if (fstat(r->fd, &r->st))
         return fail(r, -errno, r->path);
     return 0;
-}
-
-static int64_t block_size(int fd)
-{
-    struct statvfs fs;
-    int64_t size = fstatvfs(fd, &fs) ? 0 : (int64_t)fs.f_bsize;
-    return size >= 512 && size <= 1 << 20 && !(size & (size - 1)) ? size : 4096;
 }
 
 static int64_t copied(const struct console_intent *in)
@@ -130,7 +124,7 @@ static int step_open(struct console_rotate *r)
     if (flock(r->fd, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK)
         return fail(r, -EAGAIN, "another monitor is rotating it");
     fstat(r->fd, &r->st); /* as it is now that nobody else changes it */
-    r->block = block_size(r->fd);
+    r->block = console_copy_block(r->fd);
     r->resuming = console_intent_read(r->dir, r->intent_file, &r->intent);
     r->step = r->resuming ? find_place(r) : CONSOLE_ROTATE_PLAN;
     r->resuming = r->step != CONSOLE_ROTATE_PLAN;
@@ -155,15 +149,6 @@ static int64_t last_line_end(int fd, int64_t start, int64_t limit)
         end = from;
     }
     return start;
-}
-
-static int check_space(struct console_rotate *r, int64_t bytes)
-{
-    struct statvfs fs;
-    if (fstatvfs(r->dir, &fs))
-        return 0;
-    uint64_t blocks = geteuid() == 0 ? fs.f_bfree : fs.f_bavail;
-    return fs.f_blocks && blocks * fs.f_frsize < (uint64_t)bytes ? fail(r, -ENOSPC, r->intent.file) : 0;
 }
 
 static bool is_unsupported(int error)
@@ -248,8 +233,8 @@ static int step_plan(struct console_rotate *r)
     strcpy(in->file, place.file);
     in->append_at = place.append_at;
     in->part = place.part;
-    if ((e = check_space(r, copied(in))))
-        return e;
+    if (!console_copy_has_room(r->dir, copied(in)))
+        return fail(r, -ENOSPC, in->file);
     int64_t need = (int64_t)console_front_need(in->file);
     if (in->cut < need && !make_room(r, in) && !is_quiet(r)) {
         r->later = true;
@@ -338,6 +323,15 @@ static void unlock_front(struct console_rotate *r)
     r->locked = false;
 }
 
+/* From now on the front is where the file says. */
+static void leave_front(struct console_rotate *r)
+{
+    if (r->front_moved)
+        console_front_move(r->fd, -1);
+    r->front_moved = false;
+    unlock_front(r);
+}
+
 static bool has_banner(const struct console_intent *in)
 {
     return in->cut - in->from >= (int64_t)console_front_need(in->file);
@@ -372,7 +366,13 @@ static int step_banner(struct console_rotate *r)
         return 0;
     }
     int e = write_banner(r);
-    return e ? fail(r, e, r->path) : 0;
+    if (e)
+        return fail(r, e, r->path);
+    if (in->from > 0 && console_front_move(r->fd, in->from)) {
+        r->front_moved = true;
+        unlock_front(r);
+    }
+    return 0;
 }
 
 /* Copies what was written since, up to a moment in which there is nothing more, and empties the log. */
@@ -421,13 +421,26 @@ static int empty(struct console_rotate *r)
     return r->emptied ? 0 : -errno;
 }
 
-/* To collapse is quick when there is nothing but a hole: blocks and cached pages are given back before, a few at a
- * time, so that a writer is never held up for long. */
-static void hollow_out(int fd, int64_t to)
+static int64_t now_ns(void)
 {
-    for (int64_t at = 0; at < to; at += HOLLOW)
-        if (fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, at, MIN(HOLLOW, to - at)))
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+/* To collapse is quick when there is nothing but a hole: blocks and cached pages are given back before, a few at a
+ * time, and the writer, who has to wait meanwhile, has the better part of the time. */
+static void hollow_out(struct console_rotate *r)
+{
+    if (!r->front_moved || !(r->ways & (CONSOLE_ROTATE_COLLAPSE | CONSOLE_ROTATE_PUNCH)))
+        return;
+    for (int64_t at = 0, to = r->intent.from; at < to && !atomic_load(&r->stop); at += HOLLOW) {
+        int64_t begin = now_ns();
+        if (fallocate(r->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, at, MIN(HOLLOW, to - at)))
             return;
+        int64_t rest = MIN((now_ns() - begin) * HOLLOW_REST, HOLLOW_REST_MAX_NS);
+        nanosleep(&(struct timespec){.tv_nsec = rest}, NULL);
+    }
 }
 
 /* Gives the space before the banner back. */
@@ -439,7 +452,6 @@ static int free_front(struct console_rotate *r)
     if (in->from == 0)
         return 0;
     if (r->ways & CONSOLE_ROTATE_COLLAPSE) {
-        hollow_out(r->fd, in->from);
         if (!fallocate(r->fd, FALLOC_FL_COLLAPSE_RANGE, 0, in->from))
             return 0;
         if (!is_unsupported(errno))
@@ -468,10 +480,12 @@ static void keep_time(const struct console_rotate *r, int64_t length)
 
 static int step_free(struct console_rotate *r)
 {
+    hollow_out(r);
+    console_copy_flush(r->fd, r->intent.from);
     int64_t length = length_of(r);
     lock_front(r);
     int e = free_front(r);
-    unlock_front(r);
+    leave_front(r);
     r->step = CONSOLE_ROTATE_FINISH;
     if (e)
         return fail(r, e, r->path);
@@ -487,7 +501,7 @@ static int step_finish(struct console_rotate *r)
     const struct console_intent *in = &r->intent;
     struct console_place place = {.part = in->part, .append_at = in->append_at};
     struct console_front front;
-    unlock_front(r);
+    leave_front(r);
     strcpy(place.file, in->file);
     console_name_drop_stale(&r->name, r->dir, in->day, &place);
     unlinkat(r->dir, r->copy_file, 0);
@@ -543,7 +557,7 @@ int console_rotate_step(struct console_rotate *r)
 
 void console_rotate_close(struct console_rotate *r)
 {
-    unlock_front(r);
+    leave_front(r);
     close_out(r);
     if (r->fd >= 0)
         close(r->fd);

@@ -74,7 +74,7 @@ struct console_rotate {
     struct stat st;   /* of the log when it was opened */
     int64_t block;
     struct console_intent intent;
-    bool resuming, locked;
+    bool resuming, locked, front_moved;
 };
 
 /* Does all steps. 0, or -errno with r->err set: then the log is as it was, or the next rotation
