@@ -156,7 +156,8 @@ end
 
 local Request = { __index = {}, __metatable = "request" }
 
---- Sends text to the caller now. Waits when he does not take it.
+--- Sends text to the caller now. Waits while he has yet to take a lot. An answer in JSON is kept until the end: 4 MB at
+--- most.
 function Request.__index:write(text, ...)
   local id = rawget(self, "id")
   raw.write(id, select("#", ...) > 0 and string.format(text, ...) or tostring(text))

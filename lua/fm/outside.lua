@@ -10,7 +10,9 @@ local HTTP_KEYS = { url = true, method = true, headers = true, body = true, time
 function fm.exec(given)
   door.expect("fm.exec", 1, given, "table")
   door.keys("fm.exec", given, EXEC_KEYS)
-  return raw.exec(given)
+  local options = {} -- nothing of the script's own is called while they are read
+  for key, value in next, given do options[key] = value end
+  return raw.exec(options)
 end
 
 local function header_lines(given)
@@ -30,7 +32,7 @@ function fm.http(given)
   door.expect("fm.http", 1, given, "table")
   door.keys("fm.http", given, HTTP_KEYS)
   local options = {}
-  for key, value in pairs(given) do options[key] = value end
+  for key, value in next, given do options[key] = value end
   options.headers = header_lines(given.headers)
   return raw.http(options)
 end

@@ -8,6 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define BACKLOG_MAX ((size_t)256 * 1024)        /* bytes its client has yet to take: then a command that writes waits */
+#define JSON_TEXT_MAX ((size_t)4 * 1024 * 1024) /* what a command may write into one answer in JSON */
+
 /* The commands of one generation of scripts, which it keeps alive. */
 struct scripted {
     struct command_table table;
@@ -19,19 +22,25 @@ struct scripted {
 
 /* ---- a run */
 
-static void on_write(void *arg, const char *text, size_t len)
+static bool on_write(void *arg, const char *text, size_t len)
 {
     struct request *r = arg;
-    /* JSON is one value: the text is a part of it. */
-    if (r->format == FORMAT_JSON)
-        buf_add(&r->members, text, len);
-    else
+    if (r->format != FORMAT_JSON) {
         request_write(r, text, len);
+        return true;
+    }
+    /* JSON is one value: the text is a part of it, and is kept until the end. */
+    if (len > JSON_TEXT_MAX - r->members.len)
+        return false;
+    buf_add(&r->members, text, len);
+    return true;
 }
 
-static size_t backlog(void *arg)
+/* Before request_write would give the client up. */
+static bool full(void *arg)
 {
-    return request_backlog(arg);
+    const struct request *r = arg;
+    return request_backlog(r) >= MIN(BACKLOG_MAX, (size_t)r->admin->mon->conf->http.backlog_kb * 1024 / 2);
 }
 
 /* {"ok":true,"text":what it wrote,"result":what it returned}; a table alone is the answer itself. */
@@ -131,7 +140,7 @@ static void make_ask(struct request *r, struct script_ask *ask, const char **nam
 
 static void run_scripted(struct request *r)
 {
-    static const struct script_call_ops ops = {.write = on_write, .backlog = backlog, .done = on_done};
+    static const struct script_call_ops ops = {.write = on_write, .full = full, .done = on_done};
     struct scripted *sc = CONTAINER_OF(r->table, struct scripted, table);
     const char *keys[REQUEST_ARGS], *values[REQUEST_ARGS];
     const char **names = calloc(r->nslots + 1, sizeof *names);

@@ -352,7 +352,7 @@ static int raw_act(lua_State *L)
 {
     struct service *s = find(L, "svc");
     const char *what = luaL_checkstring(L, 2);
-    lua_Number timeout = luaL_optnumber(L, 3, -1);
+    int64_t timeout_ms = task_timeout_ms(L, 3);
     struct task *t = task_current(L, lua_pushfstring(L, "svc:%s", what));
     struct err err = {0};
     if (!s)
@@ -371,7 +371,7 @@ static int raw_act(lua_State *L)
     t->waiting = g;
     t->unwait = unwait_goal;
     service_wait_add(s, &g->wait);
-    return task_wait(L, t, timeout < 0 || !t->unwait ? -1 : (int64_t)(timeout * 1000), goal_reached);
+    return task_wait(L, t, t->unwait ? timeout_ms : -1, goal_reached);
 }
 
 /* signal(name, "USR1") */

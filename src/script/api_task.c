@@ -50,7 +50,7 @@ static int raw_cancel_task(lua_State *L)
 static int raw_join(lua_State *L)
 {
     struct task *other = task_find(scripts_acting(L, "join"), (uint64_t)luaL_checkinteger(L, 1));
-    lua_Number timeout = luaL_optnumber(L, 2, -1);
+    int64_t timeout_ms = task_timeout_ms(L, 2);
     struct task *t = task_current(L, "join");
     if (other == t)
         return api_error(L, "a task can't wait for its own end");
@@ -59,7 +59,7 @@ static int raw_join(lua_State *L)
         return 1;
     }
     task_join(t, other);
-    return task_wait(L, t, timeout < 0 ? -1 : (int64_t)(timeout * 1000), task_outcome);
+    return task_wait(L, t, timeout_ms, task_outcome);
 }
 
 const luaL_Reg api_task_functions[] = {

@@ -9,9 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A command that has written so much more than its client has taken waits. */
-#define BACKLOG_MAX (256 * 1024)
-
 struct script_call {
     struct script_call *prev, *next; /* of scripts->calls */
     struct scripts *scripts;
@@ -98,6 +95,22 @@ void script_call_collect(lua_State *L, struct scripts *s)
     lua_pop(L, 1);
 }
 
+/* ---- those who wait to write */
+
+static void unwait_write(struct task *t)
+{
+    (void)t; /* whoever drains looks at the tasks themselves */
+}
+
+void script_call_drained(struct script_call *c)
+{
+    for (struct task *t = c->scripts->tasks; t; t = t->next)
+        if (t->unwait == unwait_write && t->waiting == c) { /* maybe a task that got the request from elsewhere */
+            t->unwait = NULL;
+            task_wake(t);
+        }
+}
+
 /* ---- the end */
 
 void script_call_free(struct script_call *c)
@@ -108,6 +121,7 @@ void script_call_free(struct script_call *c)
         if (t->call == c && t != s->current)
             task_free(t);
     }
+    script_call_drained(c); /* those that are left learn that it has been answered */
     if (c->prev)
         c->prev->next = c->next;
     else
@@ -261,43 +275,38 @@ void script_call_cancel(struct script_call *c)
 
 /* ---- writing */
 
-static void unwait_write(struct task *t)
-{
-    (void)t; /* whoever drains looks at the tasks themselves */
-}
+static int write_on(lua_State *L, int status, lua_KContext context);
 
-void script_call_drained(struct script_call *c)
-{
-    for (struct task *t = c->scripts->tasks; t; t = t->next)
-        if (t->call == c && t->unwait == unwait_write) {
-            t->unwait = NULL;
-            task_wake(t);
-        }
-}
-
-static int written(lua_State *L, int status, lua_KContext context)
-{
-    (void)status;
-    (void)context;
-    task_resumed(L);
-    return 0;
-}
-
-int script_call_write(lua_State *L)
+/* write(call, text): first waits until its client has taken enough of what was written before. */
+static int write_text(lua_State *L, struct task *t)
 {
     struct script_call *c = find_call(scripts_of(L), (uint64_t)luaL_checkinteger(L, 1));
     size_t len;
     const char *text = luaL_checklstring(L, 2, &len);
-    struct task *t = task_current(L, "req:write");
     if (!c)
         return api_error(L, "req:write: the command has been answered already");
     if (!c->ops)
         return api_error(L, "cancelled");
-    c->ops->write(c->arg, text, len);
-    if (!c->ops || c->ops->backlog(c->arg) <= BACKLOG_MAX)
-        return 0;
-    t->unwait = unwait_write;
-    return task_wait(L, t, -1, written);
+    if (c->ops->full(c->arg)) {
+        t->waiting = c;
+        t->unwait = unwait_write;
+        return task_wait(L, t, -1, write_on);
+    }
+    if (!c->ops->write(c->arg, text, len))
+        return api_error(L, "req:write: more than one answer in JSON may have");
+    return 0;
+}
+
+static int write_on(lua_State *L, int status, lua_KContext context)
+{
+    (void)status;
+    (void)context;
+    return write_text(L, task_resumed(L));
+}
+
+int script_call_write(lua_State *L)
+{
+    return write_text(L, task_current(L, "req:write"));
 }
 
 /* ---- fm.authorize */

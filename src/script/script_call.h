@@ -38,9 +38,10 @@ struct script_answer {
 
 /* Who asked for a command, and how it is answered. */
 struct script_call_ops {
-    void (*write)(void *arg, const char *text, size_t len);
-    /* Bytes that the client has not taken yet: a command that writes faster waits. */
-    size_t (*backlog)(void *arg);
+    /* False: it is more than an answer may have. */
+    bool (*write)(void *arg, const char *text, size_t len);
+    /* The client has yet to take so much that writing waits, until script_call_drained. */
+    bool (*full)(void *arg);
     /* Once, never from inside script_call_start; the call is gone then. */
     void (*done)(void *arg, const struct script_answer *answer);
 };

@@ -1,6 +1,7 @@
 #include "script_event.h"
 
 #include "api.h"
+#include "clock.h"
 #include "clog.h"
 #include "monitor.h"
 #include "task.h"
@@ -13,6 +14,7 @@
 
 /* So many may wait for their handlers; further ones are dropped, counted and told once. */
 #define EVENTS_MAX 10000
+#define SLICE_MS 4 /* they are handed over for so long before tasks and the loop go on */
 
 struct script_event {
     struct script_event *next;
@@ -61,7 +63,7 @@ int script_event_wait_state(lua_State *L)
 {
     struct scripts *s = scripts_acting(L, "svc:wait");
     const char *name = luaL_checkstring(L, 1), *wanted = luaL_checkstring(L, 2);
-    lua_Number timeout = luaL_optnumber(L, 3, -1);
+    int64_t timeout_ms = task_timeout_ms(L, 3);
     enum machine_state state = machine_state_named(wanted);
     if (state == MACHINE_STATES)
         return luaL_error(
@@ -85,7 +87,7 @@ int script_event_wait_state(lua_State *L)
     s->state_waits = w;
     t->waiting = w;
     t->unwait = unwait_state;
-    return task_wait(L, t, timeout < 0 ? -1 : (int64_t)(timeout * 1000), task_outcome);
+    return task_wait(L, t, timeout_ms, task_outcome);
 }
 
 /* ---- handlers */
@@ -192,7 +194,8 @@ static void drop_event(struct script_event *k)
 void scripts_deliver(struct scripts *s)
 {
     struct err err = {0};
-    for (size_t n = s->nevents; n > 0 && s->events; n--) {
+    int64_t start_ms = clock_mono_ms();
+    for (size_t n = s->nevents; n > 0 && s->events && clock_mono_ms() - start_ms < SLICE_MS; n--) {
         struct script_event *k = s->events;
         s->events = k->next;
         if (!s->events)
@@ -202,7 +205,7 @@ void scripts_deliver(struct scripts *s)
             scripts_report(s, "an event's handlers could not be started", &err);
         drop_event(k);
     }
-    s->losing = false;
+    s->losing = s->losing && s->events;
 }
 
 int script_event_subscribe(lua_State *L)

@@ -135,20 +135,21 @@ static struct script_timer *make(lua_State *L, enum kind kind)
     const char *what = luaL_checklstring(L, 3, &len);
     if (s->retired)
         api_error(L, "these scripts have been replaced by a reload; no new timers");
+    lua_pushvalue(L, 2);
+    int fn = luaL_ref(L, LUA_REGISTRYINDEX);
     struct script_timer *t = malloc(sizeof *t + len + 1);
     if (!t || (s->world && timers_reserve(&s->world->timers,
                                           s->world->timers.count + s->mon->nsvcs + s->ntimers + s->ntasks + 16))) {
         free(t);
+        luaL_unref(L, LUA_REGISTRYINDEX, fn);
         luaL_error(L, "out of memory");
         return NULL;
     }
     *t = (struct script_timer){
-        .scripts = s, .kind = kind, .timer.fire = on_fire, .id = ++s->last_id, .fn = LUA_NOREF, .next = s->timers};
+        .scripts = s, .kind = kind, .timer.fire = on_fire, .id = ++s->last_id, .fn = fn, .next = s->timers};
     memcpy(t->what, what, len + 1);
     s->timers = t;
     s->ntimers++;
-    lua_pushvalue(L, 2);
-    t->fn = luaL_ref(L, LUA_REGISTRYINDEX);
     return t;
 }
 

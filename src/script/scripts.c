@@ -168,9 +168,9 @@ void scripts_free(struct scripts *s)
 {
     if (!s)
         return;
-    script_event_stop(s);
     while (s->calls)
         script_call_free(s->calls);
+    script_event_stop(s); /* with no call left it listens no more */
     while (s->tasks)
         task_free(s->tasks);
     script_timer_free_all(s);

@@ -41,16 +41,17 @@ static struct simcall *check_call(lua_State *L, int index)
 
 /* ---- its run */
 
-static void on_write(void *arg, const char *text, size_t len)
+static bool on_write(void *arg, const char *text, size_t len)
 {
     struct simcall *call = arg;
     buf_add(&call->text, text, len);
+    return true;
 }
 
-static size_t backlog(void *arg)
+static bool full(void *arg)
 {
     (void)arg;
-    return 0;
+    return false;
 }
 
 /* What it raised was logged last; here the case learns of it. */
@@ -88,7 +89,7 @@ static struct script_ask make_ask(const struct simcase_ask *a)
 
 static void do_begin(struct simcase *c)
 {
-    static const struct script_call_ops ops = {.write = on_write, .backlog = backlog, .done = on_done};
+    static const struct script_call_ops ops = {.write = on_write, .full = full, .done = on_done};
     const struct simcase_ask *a = &c->ask;
     const struct script_ask ask = make_ask(a);
     struct simcall *call = calloc(1, sizeof *call);

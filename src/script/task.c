@@ -8,11 +8,13 @@
 
 #include <lauxlib.h>
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define SLICE_MS 4      /* tasks run for so long before the loop turns to other things */
+#define SLICE_MS 4 /* tasks run for so long before the loop turns to other things */
+#define TIMEOUT_MAX_S (100.0 * 365 * 86400)
 #define SPARE_TIMERS 16 /* beside those of services and tasks */
 
 /* ---- being resumed */
@@ -247,9 +249,19 @@ struct task *task_current(lua_State *L, const char *what)
         api_error(L, "%s waits, which only tasks can: commands, handlers of events and timers, fm.spawn", what);
     if (s->current->co != L)
         api_error(L, "%s waits, which it can't do inside a coroutine of the script's own", what);
+    if (!lua_isyieldable(L)) /* else what it waits for would be begun, and the wait itself would fail */
+        api_error(L, "%s waits, which it can't do inside a function that table.sort, string.gsub or the like calls",
+                  what);
     if (s->current->cancelled)
         api_error(L, "cancelled");
     return s->current;
+}
+
+int64_t task_timeout_ms(lua_State *L, int arg)
+{
+    lua_Number seconds = luaL_optnumber(L, arg, -1);
+    luaL_argcheck(L, seconds == seconds, arg, "seconds, not NaN");
+    return seconds < 0 || seconds > TIMEOUT_MAX_S ? -1 : (int64_t)ceil(seconds * 1000);
 }
 
 int task_wait(lua_State *L, struct task *t, int64_t after_ms, lua_KFunction resumed)

@@ -44,8 +44,11 @@ struct task {
 struct task *task_spawn(lua_State *L, struct scripts *s, int nargs, const char *what);
 
 /* The running task, for a function that waits; a Lua error where there is none (a policy,
- * a file being loaded, a coroutine of the script's own). `what` is the function's name. */
+ * a file being loaded, a coroutine of the script's own, a callback of a C function). `what` is the function's name. */
 struct task *task_current(lua_State *L, const char *what);
+
+/* An optional argument in seconds as milliseconds; -1, no end: left out, negative, or more than anybody waits. */
+int64_t task_timeout_ms(lua_State *L, int arg);
 
 /* For C functions called by Lua, at their end: suspends the task; `resumed` is called in
  * it when it is woken and returns the results. after_ms >= 0 wakes it (timed_out) then. */

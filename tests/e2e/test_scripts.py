@@ -4,6 +4,7 @@ import http.server
 import os
 import re
 import signal
+import socket
 import threading
 from pathlib import Path
 
@@ -223,6 +224,138 @@ def test_a_command_ends_with_its_client(scripted):
     assert reply.text.startswith("begun\n") and "not done within 0.2 s" in reply.text
     wait_until(lambda: "slow ended" in m.stderr())
     assert "cancelled" in m.stderr()
+
+
+def test_a_cancelled_command_ends_its_helper_with_its_group(scripted):
+    m = scripted("""
+fm.command { name = "long", services = "none", run = function(req)
+  fm.exec{ "sh", "-c", "sleep 1000 & echo $$ $! >" .. fm.home .. "/pids.new; mv pids.new pids; wait", dir = fm.home }
+end }""")
+    reply = m.get("long", timeout=1)
+    assert "not done within 1 s" in reply.text
+    pids = (m.home / "pids").read_text(encoding="utf-8").split()
+    assert len(pids) == 2
+    wait_until(lambda: not any(alive(pid) for pid in pids))
+
+
+def alive(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def test_options_of_a_helper_are_read_without_calling_the_script(scripted):
+    m = scripted("""
+fm.command { name = "sly", services = "none", run = function(req)
+  local given = { "echo", ("x"):rep(100) }
+  return fm.exec(setmetatable(given, { __index = function() given[2] = nil; collectgarbage() end })).stdout
+end }""")
+    assert m.cli("-sly").stdout == "x" * 100 + "\n"
+
+
+FLOOD = """
+fm.command { name = "flood", services = "none", run = function(req)
+  local text = ("x"):rep(99999) .. "\\n"
+  for i = 1, 500 do req:write(text) end
+  fm.log.info("all written")
+end }
+local kept
+fm.command { name = "keep", services = "none", run = function(req) kept = req; fm.sleep(1000) end }
+fm.command { name = "into", services = "none", run = function(req)
+  local ok, message
+  repeat ok, message = pcall(kept.write, kept, ("x"):rep(100000)) until not ok
+  fm.log.info("into ended: %s", message)
+end }
+"""
+
+
+def begin(m, command):
+    """A request whose answer nobody reads yet."""
+    s = socket.create_connection(("127.0.0.1", int(m.address.rsplit(":", 1)[1])))
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+    s.sendall(f"GET /?command={command} HTTP/1.0\r\n\r\n".encode())
+    return s
+
+
+def rss_kib(pid):
+    return int(re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{pid}/status").read_text(encoding="utf-8"))[1])
+
+
+@pytest.mark.parametrize("backlog_kb", [64, 1024])
+def test_a_command_waits_for_a_slow_client(scripted, backlog_kb):
+    m = scripted(FLOOD, http={"backlog_kb": backlog_kb})
+    before = rss_kib(m.pid)
+    with begin(m, "flood") as s:
+        s.recv(1000)
+        for _ in range(20):  # the monitor answers others meanwhile
+            assert m.cli("-version").returncode == 0 and m.get("status").status == 200
+        assert "all written" not in m.stderr()
+        assert rss_kib(m.pid) - before < 20 * 1024
+        size = 0
+        while data := s.recv(1 << 20):
+            size += len(data)
+    assert size > 49_000_000
+    assert "all written" in m.stderr()
+    assert rss_kib(m.pid) - before < 20 * 1024
+
+
+def test_who_writes_into_the_answer_of_another_command_is_woken_at_its_end(scripted):
+    m = scripted(FLOOD)
+    with begin(m, "keep") as kept:
+        wait_until(lambda: "keep asked for" in m.stderr())
+        thread = threading.Thread(target=m.get, args=("into",))
+        thread.start()
+        wait_until(lambda: "into asked for" in m.stderr())
+        assert m.get("status").status == 200 and "into ended" not in m.stderr()
+        kept.close()
+        wait_until(lambda: "into ended: " in m.stderr())
+        thread.join()
+
+
+def test_what_fails_is_json_too(scripted):
+    m = scripted(COMMANDS + FLOOD + """
+fm.command { name = "half", services = "none", run = function(req) req:write('"half') error("then broken") end }
+fm.command { name = "halfbad", services = "none", run = function(req) req:write('x') return nil, 'not "done"' end }
+""", "a")
+    for command, args, status, message in [
+            ("drain", {"service": "a", "grace": "x"}, 400, 'command[drain]: grace: must be a number, got "x"'),
+            ("boom", {}, 500, "lua/site.lua:15: no luck"), ("bad", {}, 500, "it did not work"),
+            ("half", {}, 500, "then broken"), ("halfbad", {}, 500, 'not "done"'),
+            ("flood", {}, 500, "more than one answer in JSON may have")]:
+        reply = m.get(command, args.pop("service", None), format="json", **args)
+        assert reply.status == status and message in reply.json()["error"]["message"]
+
+
+def test_a_wait_ends_with_its_service(scripted):
+    m = scripted("""
+fm.command { name = "await", run = function(req)
+  local ok, message = req.services[1]:wait("up")
+  return { ok = ok, message = message }
+end }""", "a", svrs={"b": {"cmd": "a/run", "autostart": False}})
+    m.wait_up("a")
+    replies = []
+    thread = threading.Thread(target=lambda: replies.append(m.get("await", "b")))
+    thread.start()
+    wait_until(lambda: "await b asked for" in m.stderr())
+    m.conf(svrs={"a": "a/run"})
+    assert m.cli("-reload").returncode == 0
+    thread.join()
+    assert replies[0].json() == {"message": "the service is not configured any more"}
+
+
+def test_the_monitor_ends_while_commands_run(scripted):
+    m = scripted(FLOOD + """
+fm.command { name = "busy", run = function(req)
+  fm.parallel({ function() fm.exec{ "sleep", "1000" } end, function() fm.sleep(1000) end,
+    function() fm.service("a"):wait("failed") end,
+    function() fm.http{ url = "http://127.0.0.1:%d/" } end }, function(fn) fn() end)
+end }""" % free_port(), "a")
+    m.wait_up("a")
+    with begin(m, "busy"), begin(m, "flood"):
+        wait_until(lambda: "busy asked for" in m.stderr() and "flood asked for" in m.stderr())
+        m.terminate()
+    assert "Sanitizer" not in m.stderr()
 
 
 class Echo(http.server.BaseHTTPRequestHandler):

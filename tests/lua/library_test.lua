@@ -93,6 +93,30 @@ fm.test("join tells how a task has ended, also afterwards", function(t)
   t:ok(t:logged("over budget"))
 end)
 
+fm.test("a wait that can't be is refused before it begins", function(t)
+  t:service{ name = "a" }
+  t:run(function()
+    for _, wait in ipairs{ function() fm.sleep(5) end, function() fm.exec{ "true" } end,
+      function() fm.service("a"):stop() end } do
+      local ok, message = pcall(table.sort, { 2, 1 }, wait)
+      t:ok(not ok and message:find("inside a function that table.sort"), message)
+      t:ok(not pcall(string.gsub, "x", "x", wait))
+    end
+    local began = fm.now()
+    fm.sleep(10)
+    t:near(fm.now() - began, 10, 0.01)
+  end)
+end)
+
+fm.test("a timeout beyond all times is none", function(t)
+  t:run(function()
+    t:eq({ fm.spawn(fm.sleep, 100):join(9e15) }, { true })
+    t:eq({ fm.spawn(fm.sleep, 100):join(math.huge) }, { true })
+    local ok, message = pcall(fm.spawn(fm.sleep, 1).join, fm.spawn(fm.sleep, 1), 0 / 0)
+    t:ok(not ok and message:find("not NaN"), message)
+  end)
+end)
+
 fm.test("fm.parallel tells the first failure, whoever is first to end", function(t)
   t:run(function()
     local began = fm.now()
