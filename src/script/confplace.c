@@ -61,6 +61,8 @@ static struct origin origin_of(const struct confplace *p, const struct jsonpath_
     if (o.item || o.script)
         return o;
     size_t found = jsontext_find(p->text, p->len, steps, nsteps, &o.offset);
+    if (found == nsteps && p->source) /* it is there, but a script has put something wrong into it */
+        o.script = confsource_inside(p->source, steps + 1, nsteps - 1);
     if (found == 0 || found >= nsteps)
         return o;
     /* What the file does not have may have been made by setting something inside it. */

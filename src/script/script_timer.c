@@ -39,7 +39,8 @@ static int64_t wall_ms(const struct scripts *s)
 
 static void arm_cron(struct script_timer *t)
 {
-    int64_t wait = t->next_wall_ms - wall_ms(t->scripts);
+    /* -1: none in sight; the clock, or the zone, may change that. */
+    int64_t wait = t->next_wall_ms < 0 ? CRON_LOOK_MS : t->next_wall_ms - wall_ms(t->scripts);
     world_timer_set(t->scripts->world, &t->timer, MAX(MIN(wait, CRON_LOOK_MS), 0));
 }
 
@@ -106,7 +107,7 @@ static void on_fire(struct timer *timer)
         return;
     }
     int64_t now = wall_ms(t->scripts);
-    bool came = now >= t->next_wall_ms;
+    bool came = t->next_wall_ms >= 0 && now >= t->next_wall_ms;
     /* Also when the clock was set back: the next time is what the clock says now. */
     t->next_wall_ms = cron_next(&t->cron, now);
     arm_cron(t);

@@ -64,6 +64,7 @@ def test_an_overlay_may_fill_what_the_file_does_not_have(monitor):
 @pytest.mark.parametrize("script, expected", [
     ('fm.overlay(function(conf)\n  conf.svrs.web = { cnd = "x" }\nend)',
      'Error: lua/site.lua:1: test.svrs.web.cnd: unknown key "cnd"; did you mean "cmd"?'),
+    ("fm.overlay(function(conf) conf.vars.x = 1; conf.vars[5] = 1 end)", "Error: lua/site.lua:1: test.vars: "),
     ("fm.overlay(function(conf) conf.port = 'x' end)", "Error: lua/site.lua:1: test.port: must be"),
     ("fm.overlay(function(conf)\n  conf.a.b = 1\nend)", "Error: overlay of lua/site.lua:1: lua/site.lua:2: "),
     ("\n\nfm.overlay(function(conf) while true do end end)", "Error: overlay of lua/site.lua:3: "),
