@@ -31,7 +31,7 @@ end
 
 -- What a file defines is looked at once, when all files are loaded.
 function door.loading(call)
-  if raw.acting() then error(call .. ": stands at the top of a file, not in a callback or task", 3) end
+  if raw.acting() or door.in_overlay then error(call .. ": stands at the top of a file, not in what is called later", 3) end
 end
 
 -- An options table must not have keys that nobody reads: they are typing errors.
@@ -63,12 +63,12 @@ for _, level in ipairs { "debug", "info", "warn", "error" } do
   end
 end
 
--- print and warn are lines in the log too.
-for name, level in pairs { print = "info", warn = "warn" } do
+-- print and warn are lines in the log too, where a tab would be shown as \x09.
+for name, way in pairs { print = { "info", " " }, warn = { "warn", "" } } do
   door[name] = function(...)
     local texts = table.pack(...)
     for i = 1, texts.n do texts[i] = tostring(texts[i]) end
-    raw.log_line(level, table.concat(texts, "\t"))
+    raw.log_line(way[1], table.concat(texts, way[2]))
   end
 end
 

@@ -26,7 +26,9 @@ function door.overlay(i, env)
 end
 
 function door.overlay_run(i, conf, env)
+  door.in_overlay = true -- what raises an error there is the end of these scripts
   overlays[i].fn(conf, env)
+  door.in_overlay = nil
 end
 
 -- A copy to compare with.

@@ -46,6 +46,7 @@ class Tree:
         self.ports = {port: str(free_port()) for port in PORTS}
         for name in ("conf", "examples", "lua"):
             shutil.copytree(TOP / name, path / name, ignore=shutil.ignore_patterns("*.log"))
+        shutil.copytree(TOP / "tests" / "lua", path / "tests" / "lua")
         shutil.copy(TOP / "fota_monitor.sh", path)
         conf = path / "conf" / "conf.json"
         conf.write_text(self.mine(conf.read_text(encoding="utf-8")), encoding="utf-8")
@@ -201,6 +202,9 @@ def test_every_command_of_the_cookbook(demo):
     taken, = said_to(answers, "fm -start web")
     assert "FAIL: web\nweb: exited with code 1" in taken and "Address already in use" in taken
     assert "hopeless" in said_to(answers, "fm -why hopeless")[0]
+    assert "web    | " in said_to(answers, "fm -grep")[0] and "listening on" in said_to(answers, "fm -grep")[0]
+    assert said_to(answers, "fm -canary")[0].endswith("workers is well (2/2)")
+    assert said_to(answers, "build/fota_monitor -test")[0].endswith(" passed, 0 failed")
     wait_until(lambda: "was killed by SIGSEGV" in demo.run("fm -why hopeless")[1], what="it has ended once")
 
 
