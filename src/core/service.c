@@ -405,11 +405,12 @@ void service_probe(struct service *s)
     struct world *w = world_of(s);
     if (!s->proc.pid)
         return;
-    complain_over(s);
-    int64_t now = s->group.pgrp ? now_ms(s) : 0;
+    if (s->said_failing)
+        complain_over(s);
+    int64_t now = s->adopted ? now_ms(s) : 0;
     if (w->ops->signal(w, &s->proc, 0, PROC_ONE) == -ESRCH || !s->watched)
         on_ended(&s->watch);
-    else if (s->group.pgrp)
+    else if (s->adopted)
         s->group.seen_ms = now;
 }
 

@@ -50,7 +50,11 @@ struct service {
 
     enum machine_state state;
     enum machine_want want;
-    struct proc proc; /* pid 0: none */
+    struct proc proc;  /* pid 0: none */
+    bool watched;      /* the end will be told; else the probe has to find out */
+    bool adopted;      /* the process was found running */
+    bool said_failing; /* the log says so: when that is over, it is said too */
+    /* What comes before this is all the regular probe looks at. */
     struct world_watch watch;
     struct timer timer; /* of the current state */
     int64_t start_ms;   /* when the process was started (mono) */
@@ -66,8 +70,6 @@ struct service {
 
     uint32_t cmd_mark; /* of the command line its process was started (or found) with (conf_mark); 0: not known */
 
-    bool watched;                  /* the end will be told; else the probe has to find out */
-    bool adopted;                  /* the process was found running */
     struct service_group group;    /* of its adopted process, or the last such */
     bool graceful;                 /* a graceful restart is under way */
     bool unsure;                   /* something of it may be running that we don't hold: look before the next start */
@@ -85,7 +87,6 @@ struct service {
     struct service *next_queued;
     pid_t reported[2];  /* second copies the last audit saw: told once each */
     bool reported_rest; /* the same for what it left running */
-    bool said_failing;  /* the log says so: when that is over, it is said too */
     struct hush hush;   /* what the log has been told (complain) */
 
     struct remembered
