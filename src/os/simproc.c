@@ -315,7 +315,7 @@ void simproc_receive(struct simproc *p, int sig)
             simproc_end(p, r->after_ms, r->code, 0, false);
         return;
     }
-    bool ignored = sig != SIGKILL && (p->b.ignores & WORLD_SIM_BIT(sig));
+    bool ignored = sig > 0 && sig != SIGKILL && (p->b.ignores & WORLD_SIM_BIT(sig));
     if (!ignored && !is_harmless(sig))
         simproc_end(p, 0, -1, sig, false);
 }

@@ -58,8 +58,10 @@ static void collect_args(lua_State *L, struct script_command *c)
     lua_getfield(L, -1, "args");
     size_t n = lua_rawlen(L, -1);
     c->args = calloc(n + 1, sizeof *c->args);
-    if (!c->args)
+    if (!c->args) {
         luaL_error(L, "out of memory");
+        return;
+    }
     for (size_t i = 0; i < n; i++) {
         lua_rawgeti(L, -1, (lua_Integer)i + 1);
         c->nargs++;
@@ -77,8 +79,10 @@ void script_call_collect(lua_State *L, struct scripts *s)
     lua_call(L, 0, 1);
     size_t n = lua_rawlen(L, -1);
     s->commands = calloc(n + 1, sizeof *s->commands);
-    if (!s->commands)
+    if (!s->commands) {
         luaL_error(L, "out of memory");
+        return;
+    }
     for (size_t i = 0; i < n; i++) {
         struct script_command *c = &s->commands[s->ncommands++];
         lua_rawgeti(L, -1, (lua_Integer)i + 1);

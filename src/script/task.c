@@ -245,16 +245,19 @@ struct task *task_find(const struct scripts *s, uint64_t id)
 struct task *task_current(lua_State *L, const char *what)
 {
     struct scripts *s = scripts_of(L);
-    if (!s->current || s->deciding)
+    struct task *t = s->deciding ? NULL : s->current;
+    if (!t) {
         api_error(L, "%s waits, which only tasks can: commands, handlers of events and timers, fm.spawn", what);
-    if (s->current->co != L)
+        return NULL;
+    }
+    if (t->co != L)
         api_error(L, "%s waits, which it can't do inside a coroutine of the script's own", what);
     if (!lua_isyieldable(L)) /* else what it waits for would be begun, and the wait itself would fail */
         api_error(L, "%s waits, which it can't do inside a function that table.sort, string.gsub or the like calls",
                   what);
-    if (s->current->cancelled)
+    if (t->cancelled)
         api_error(L, "cancelled");
-    return s->current;
+    return t;
 }
 
 int64_t task_timeout_ms(lua_State *L, int arg)
