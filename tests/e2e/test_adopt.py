@@ -427,7 +427,8 @@ def test_what_a_dead_parent_left_behind_goes_before_the_start(monitor):
 
 def test_what_a_service_left_that_nobody_wants_is_only_reported(monitor):
     monitor.script("demo/demo", "sleep 1000 & exec sleep 2000")
-    monitor.conf(svrs={"demo": {"cmd": "demo/demo", "autostart": False}})
+    monitor.script("other/other")
+    monitor.conf(svrs={"demo": {"cmd": "demo/demo", "autostart": False}, "other": "other/other"})
     monitor.start()
     assert monitor.get("start", "demo").text == "SUCCESS\n"
     pid = monitor.status("demo")["pid"]
@@ -435,7 +436,9 @@ def test_what_a_service_left_that_nobody_wants_is_only_reported(monitor):
     monitor.kill()
     kill(pid)
     wait_until(lambda: not is_alive(pid))
+    (monitor.home / "run" / f"{monitor.env}.state.jsonl").unlink()  # which says that it was started by hand
     monitor.start()
+    monitor.wait_state("other")  # so it has looked through all processes
     assert monitor.status("demo")["state"] == "down"
     assert all(is_running(p) for p in left)
     assert monitor.get("start", "demo").text == "SUCCESS\n"
