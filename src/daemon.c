@@ -178,6 +178,7 @@ static void on_signal(uv_signal_t *handle, int signum)
 static void watch_signals(struct app *app)
 {
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a file that must not grow any more is an error, and no end of the monitor */
     signal(SIGHUP, SIG_IGN); /* as nohup: the end of a terminal must not end the monitor */
     uv_signal_t *handles[] = {&app->term, &app->intr};
     static const int signals[] = {SIGTERM, SIGINT};

@@ -121,6 +121,8 @@ static int step_open(struct console_rotate *r)
     r->step = CONSOLE_ROTATE_DONE;
     if (!S_ISREG(r->st.st_mode))
         return 0;
+    if (r->st.st_nlink > 1) /* the other name may be of another file altogether, and planted */
+        return fail(r, -EMLINK, r->path);
     if (flock(r->fd, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK)
         return fail(r, -EAGAIN, "another monitor is rotating it");
     fstat(r->fd, &r->st); /* as it is now that nobody else changes it */

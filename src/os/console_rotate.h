@@ -79,7 +79,7 @@ struct console_rotate {
 
 /* Does all steps. 0, or -errno with r->err set: then the log is as it was, or the next rotation
  * carries on. What is no file (a device) is left alone: 0, nothing moved. -EAGAIN: another monitor
- * is at it. r->dir, fd and out need no setting. */
+ * is at it; -EMLINK: the file has another name too. r->dir, fd and out need no setting. */
 int console_rotate_run(struct console_rotate *r);
 
 /* The same step by step, for tests: _begin, then _step until r->step is DONE, then _close, which

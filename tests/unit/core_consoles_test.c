@@ -734,6 +734,21 @@ static void services_do_not_wait_for_ever_for_their_logs(void **state)
     await("a", STATE_UP, 3000);
 }
 
+/* Simulations run with the real configuration: they must not touch what it names. */
+static void without_a_rundir_no_log_is_touched(void **state)
+{
+    (void)state;
+    struct conf *c = conf("a");
+    fixture_set(&c->rundir, NULL);
+    c->log.max_size = 1;
+    say("a", "one\n");
+    world_sim_set_wall(fx.w, at(11, 23, 9, 0));
+    fixture_up(c);
+    run(2 * DAY);
+    assert_text("a", "fota_monitor.log", "one\n");
+    assert_day("a", 22, NULL);
+}
+
 static void it_may_end_at_any_time(void **state)
 {
     (void)state;
@@ -781,6 +796,7 @@ int main(void)
         CONSOLES_TEST(a_log_emptied_by_hand_goes_on),
         CONSOLES_TEST(what_was_broken_off_is_finished),
         CONSOLES_TEST(services_do_not_wait_for_ever_for_their_logs),
+        CONSOLES_TEST(without_a_rundir_no_log_is_touched),
         CONSOLES_TEST(it_may_end_at_any_time),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -243,6 +243,17 @@ static void a_hard_link_is_not_appended_to(void **state)
     assert_file("fota_monitor.22.1.log", "one\n");
 }
 
+static void a_log_with_another_name_is_left_alone(void **state)
+{
+    (void)state;
+    struct console_rotate r = rotation();
+    write_file("victim", "precious\n", NOON_MS);
+    assert_int_equal(link(beside("victim"), log_path), 0);
+    assert_int_equal(console_rotate_run(&r), -EMLINK);
+    assert_file("victim", "precious\n");
+    assert_file("fota_monitor.22.log", NULL);
+}
+
 static void a_planted_intent_is_not_believed(void **state)
 {
     (void)state;
@@ -625,6 +636,7 @@ int main(void)
         CONSOLE_TEST(names_of_others_are_left_alone),
         CONSOLE_TEST(planted_links_and_folders_are_passed_over),
         CONSOLE_TEST(a_hard_link_is_not_appended_to),
+        CONSOLE_TEST(a_log_with_another_name_is_left_alone),
         CONSOLE_TEST(a_planted_intent_is_not_believed),
         CONSOLE_TEST(what_is_no_file_is_not_rotated),
         CONSOLE_TEST(a_link_of_ours_is_followed_and_the_days_file_is_beside_it),
