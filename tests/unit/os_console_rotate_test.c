@@ -500,6 +500,18 @@ static void a_log_replaced_after_a_death_is_a_new_one(void **state)
     }
 }
 
+/* What had been copied must not be copied over by what was written since. */
+static void a_log_emptied_after_a_death_keeps_its_old_lines(void **state)
+{
+    (void)state;
+    write_lines(1000, 30);
+    die_before(CONSOLE_ROTATE_BANNER, CONSOLE_ROTATE_ALL, false);
+    assert_int_equal(truncate(log_path, 0), 0);
+    write_lines(1200, 30);
+    finish(CONSOLE_ROTATE_ALL, false);
+    assert_all_lines();
+}
+
 /* ---- while somebody writes */
 
 struct writer {
@@ -648,6 +660,7 @@ int main(void)
         cmocka_unit_test(broken_off_at_any_step_nothing_is_lost),
         cmocka_unit_test_teardown(broken_off_within_a_step, teardown),
         CONSOLE_TEST(a_log_replaced_after_a_death_is_a_new_one),
+        CONSOLE_TEST(a_log_emptied_after_a_death_keeps_its_old_lines),
         cmocka_unit_test_teardown(a_writer_at_full_speed_loses_nothing, teardown),
         CONSOLE_TEST(emptying_in_use_is_told),
         CONSOLE_TEST(a_quiet_log_is_emptied_where_holes_would_stay),
