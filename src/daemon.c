@@ -179,7 +179,7 @@ static void watch_signals(struct app *app)
 {
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN); /* a file that must not grow any more is an error, and no end of the monitor */
-    signal(SIGHUP, SIG_IGN); /* as nohup: the end of a terminal must not end the monitor */
+    signal(SIGHUP, SIG_IGN);  /* as nohup: the end of a terminal must not end the monitor */
     uv_signal_t *handles[] = {&app->term, &app->intr};
     static const int signals[] = {SIGTERM, SIGINT};
     for (size_t i = 0; i < ARRAY_LEN(handles); i++) {
