@@ -1,0 +1,13 @@
+# Writes OUT, the C file with the dashboard's FILES (a list) in it. Run by the build.
+set(code "#include \"page.h\"\n\n")
+set(rows "")
+set(n 0)
+foreach(file ${FILES})
+  get_filename_component(name ${file} NAME)
+  file(READ ${file} hex HEX)
+  string(REGEX REPLACE "([0-9a-f][0-9a-f])" "0x\\1," bytes "${hex}")
+  string(APPEND code "static const unsigned char bytes_${n}[] = {${bytes}};\n")
+  string(APPEND rows "    {\"${name}\", bytes_${n}, sizeof bytes_${n}},\n")
+  math(EXPR n "${n} + 1")
+endforeach()
+file(WRITE ${OUT} "${code}\nconst struct page_file page_files[] = {\n${rows}    {0},\n};\n")
