@@ -103,16 +103,6 @@ static int raw_log_line(lua_State *L)
     return 0;
 }
 
-/* report(what, message): an error that the library caught for a script. */
-static int raw_report(lua_State *L)
-{
-    struct err err = {0};
-    const char *what = luaL_checkstring(L, 1);
-    err_set(&err, "%s", luaL_tolstring(L, 2, NULL));
-    scripts_report(scripts_of(L), what, &err);
-    return 0;
-}
-
 /* acting(): whether there is a monitor that they act on; not yet while they are loaded. */
 static int raw_acting(lua_State *L)
 {
@@ -216,7 +206,6 @@ static const luaL_Reg functions[] = {
     {"now", raw_now},
     {"time", raw_time},
     {"log_line", raw_log_line},
-    {"report", raw_report},
     {"acting", raw_acting},
     {"where", raw_where},
     {"defined", raw_defined},
