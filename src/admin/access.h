@@ -5,6 +5,9 @@
 #include "base.h"
 #include "conf.h"
 #include "err.h"
+#include "refusals.h"
+
+#include <sys/types.h>
 
 struct sockaddr;
 
@@ -14,6 +17,9 @@ struct access_request {
     const char *host;                    /* Host header */
     const char *origin;                  /* Origin header */
     const char *sec_fetch_site;          /* Sec-Fetch-Site header */
+    const char *referer;                 /* Referer header */
+    const char *user_agent;              /* User-Agent header */
+    bool changes;                        /* something, and does not only read */
     const char *authorization;           /* Authorization header */
     const char *password;                /* of HTTP Basic */
 };
@@ -24,13 +30,23 @@ enum access_verdict {
     ACCESS_FORBIDDEN,
 };
 
+struct access_answer {
+    enum access_verdict verdict;
+    enum refusal why;      /* when it is not granted */
+    const char *principal; /* as what it is judged: "token", "local", "anyone" */
+    bool shown;            /* something was shown for the token, right or wrong */
+    bool owner_known;      /* the client is on this host, */
+    uid_t owner;           /* and its socket belongs to this user */
+};
+
 /* May the request change something? Reading is open to everybody who reaches the port.
  *   open   everybody, as the Go tool did it
  *   local  a client on this host whose socket belongs to root or to our own user; others with the token
  *   token  only with the token
- * and never another site's page in a browser. `token` "" is never matched. When it is not
- * granted, *err says why, for the client; when it is, *principal is as what: "token", "local", "anyone". */
-enum access_verdict access_judge(enum conf_auth auth, const char *token, const struct access_request *req,
-                                 const char **principal, struct err *err);
+ * and never another site's page in a browser. A browser that does not say which page asks (it may not, by plain HTTP)
+ * changes nothing either, unless auth is open. `token` "" is never matched. When it is not granted, *err says why, for
+ * the client. */
+void access_judge(enum conf_auth auth, const char *token, const struct access_request *req, struct access_answer *out,
+                  struct err *err);
 
 #endif

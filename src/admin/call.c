@@ -1,8 +1,7 @@
 #include "call.h"
 
-#include "access.h"
 #include "clock.h"
-#include "clog.h"
+#include "guard.h"
 #include "page.h"
 #include "peers.h"
 #include "sockowner.h"
@@ -33,8 +32,10 @@ struct call {
     char key[64];                /* its name */
     bool too_large;
     bool suspended;
-    bool asked; /* the request is running, or done */
-    bool gone;  /* the client has hung up */
+    bool asked;                   /* the request is running, or done */
+    bool gone;                    /* the client has hung up */
+    struct refusals_client *held; /* it was refused, and hears of it when `release` fires */
+    struct timer release;
     bool answered;
 };
 
@@ -127,6 +128,8 @@ static enum MHD_Result queue_request(struct call *c)
         MHD_add_response_header(response, "WWW-Authenticate", "Basic realm=\"fota_monitor: the token as password\"");
     if (r->status == MHD_HTTP_METHOD_NOT_ALLOWED)
         MHD_add_response_header(response, "Allow", "GET, POST");
+    if (r->status == MHD_HTTP_TOO_MANY_REQUESTS)
+        MHD_add_response_header(response, "Retry-After", "5");
     return queue(c, (unsigned)r->status, response, len);
 }
 
@@ -208,6 +211,40 @@ static enum MHD_Result answer_now(struct call *c)
         return queue_stream(c);
     suspend(c);
     return MHD_YES;
+}
+
+/* ---- refusals are held back for a while */
+
+static void let_go(struct call *c)
+{
+    struct world *w = c->shared->admin->mon->world;
+    if (!c->held)
+        return;
+    timers_clear(&w->timers, &c->release);
+    refusals_release(&c->shared->refusals, c->held);
+    c->held = NULL;
+}
+
+static void on_release(struct timer *t)
+{
+    struct call *c = CONTAINER_OF(t, struct call, release);
+    let_go(c);
+    resume(c);
+}
+
+static bool hold(struct call *c)
+{
+    struct world *w = c->shared->admin->mon->world;
+    int64_t ms = refusals_hold(&c->shared->refusals, c->request->client, limits(c)->refused_delay_ms, &c->held);
+    if (!ms)
+        return false;
+    c->release.fire = on_release;
+    if (timers_set(&w->timers, &c->release, w->ops->mono_ms(w) + ms)) {
+        let_go(c);
+        return false;
+    }
+    suspend(c);
+    return true;
 }
 
 /* ---- what is asked most */
@@ -330,41 +367,13 @@ static enum MHD_Result begin(struct call_shared *sh, struct MHD_Connection *conn
     return MHD_YES;
 }
 
-static enum access_verdict judge(struct call *c, struct err *err)
-{
-    struct MHD_Connection *k = c->connection;
-    struct sockaddr_storage local;
-    bool known = local_address(c, &local);
-    char *password = NULL, *user = MHD_basic_auth_get_username_password(k, &password);
-    struct access_request who = {.peer = peer_address(c),
-                                 .local = known ? (struct sockaddr *)&local : NULL,
-                                 .host = MHD_lookup_connection_value(k, MHD_HEADER_KIND, "Host"),
-                                 .origin = MHD_lookup_connection_value(k, MHD_HEADER_KIND, "Origin"),
-                                 .sec_fetch_site = MHD_lookup_connection_value(k, MHD_HEADER_KIND, "Sec-Fetch-Site"),
-                                 .authorization = MHD_lookup_connection_value(k, MHD_HEADER_KIND, "Authorization"),
-                                 .password = password};
-    const struct admin *admin = c->shared->admin;
-    enum access_verdict verdict = access_judge(admin->mon->conf->auth, admin->token, &who, &c->request->principal, err);
-    MHD_free(user);
-    MHD_free(password);
-    return verdict;
-}
-
 static bool may_go_on(struct call *c)
 {
     const struct command *command = c->request->command;
-    struct err err = {0};
-    if (!command || command->open)
-        return true;
-    enum access_verdict verdict = judge(c, &err);
-    if (verdict == ACCESS_GRANTED)
-        return true;
-    clog_warn("%s refused to %s: %s", command->name, c->request->who, err.text);
-    if (verdict == ACCESS_TOKEN_WANTED)
-        request_fail(c->request, 401, EXIT_REFUSED, "unauthorized", "%s", err.text);
-    else
-        request_fail(c->request, 403, EXIT_REFUSED, "refused", "%s", err.text);
-    return false;
+    struct sockaddr_storage local;
+    bool known = local_address(c, &local);
+    return !command || command->open ||
+           guard_admits(c->request, c->connection, peer_address(c), known ? (struct sockaddr *)&local : NULL);
 }
 
 /* Who asks by HEAD wants to know what a GET would say, and counts on it to change nothing. */
@@ -432,6 +441,8 @@ static enum MHD_Result answer(struct call *c, const char *url, bool head)
         return queue_status(c);
     if (!r->done && may_go_on(c) && may_be_asked(r, head))
         request_run(r, on_news, c);
+    if (r->refused && hold(c))
+        return MHD_YES;
     return answer_now(c);
 }
 
@@ -494,6 +505,7 @@ void call_completed(void *arg, struct MHD_Connection *connection, void **call, e
     if (c->next)
         c->next->prev = c->prev;
     peer_end(c->peer);
+    let_go(c);
     if (c->post)
         MHD_destroy_post_processor(c->post);
     request_free(c->request);
@@ -533,7 +545,10 @@ void call_sweep(struct call_shared *sh)
 void call_shutdown(struct call_shared *sh)
 {
     for (struct call *c = sh->calls; c; c = c->next)
-        if (c->suspended || c->stream)
+        if (c->held) {
+            let_go(c);
+            resume(c);
+        } else if (c->suspended || c->stream)
             request_abort(c->request, 503, EXIT_UNREACHABLE, "shutdown",
                           "the monitor is ending; what was asked for goes on");
 }

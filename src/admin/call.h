@@ -3,6 +3,7 @@
 #ifndef FM_CALL_H
 #define FM_CALL_H
 
+#include "refusals.h"
 #include "request.h"
 
 #include <microhttpd.h>
@@ -17,6 +18,7 @@ struct call_shared {
     struct MHD_Response *status; /* the plain status of all, as of status_generation */
     size_t status_len;
     uint64_t status_generation;
+    struct refusals refusals; /* whose answers are held back among them */
 };
 
 /* libmicrohttpd's access handler and completion callback; arg is a struct call_shared. */

@@ -15,6 +15,7 @@ struct events;
 struct facts;
 struct metrics_lag;
 struct metrics_source;
+struct refusals;
 
 /* What a command does with the services it is given. */
 enum command_services {
@@ -82,6 +83,7 @@ struct admin {
     struct uv_loop_s *loop;         /* what watches files; NULL: nothing does */
     struct metrics_lag *lag;        /* NULL: it is not measured */
     struct metrics_source *sources; /* of further metrics; metrics_add_source */
+    struct refusals *refusals;      /* who was refused lately; kept by http.c, NULL: nobody comes over HTTP */
     struct facts *facts;            /* kept by facts.c */
     struct events *events;          /* who follows them; kept by events.c, NULL while nobody does */
 };

@@ -1,6 +1,5 @@
 #include "http.h"
 
-#include "access.h"
 #include "call.h"
 #include "clog.h"
 #include "facts.h"
@@ -227,6 +226,7 @@ struct http *http_new(struct uv_loop_s *loop, struct admin *admin)
     h->loop = loop;
     h->admin = admin;
     h->calls.admin = admin;
+    admin->refusals = &h->calls.refusals;
     uv_prepare_init(loop, &h->prepare);
     uv_prepare_start(&h->prepare, on_prepare);
     uv_timer_init(loop, &h->sweep);
@@ -436,6 +436,7 @@ void http_free(struct http *h)
 {
     if (!h)
         return;
+    h->admin->refusals = NULL;
     call_shutdown(&h->calls);
     for (int i = 0; i < LAST_TURNS && h->calls.calls; i++)
         for (struct listener *l = h->listeners; l; l = l->next)

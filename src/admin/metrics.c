@@ -2,6 +2,7 @@
 
 #include "consoles.h"
 #include "facts.h"
+#include "refusals.h"
 #include "scripts.h"
 #include "vm.h"
 
@@ -215,6 +216,16 @@ static void add_monitor(struct buf *b, const struct admin *a)
             (int64_t)m->journal.lost);
 }
 
+static void add_refusals(struct buf *b, const struct refusals *rf)
+{
+    static const char name[] = "fota_monitor_refused_total";
+    metrics_head(b, name, METRICS_COUNTER, "Requests to the admin port that were refused.");
+    for (int i = 0; i < REFUSALS; i++)
+        metrics_value(b, name, "reason", refusals_name((enum refusal)i), (int64_t)rf->counts[i]);
+    metrics_head(b, "fota_monitor_refused_held", METRICS_GAUGE, "Refusals whose answer is held back now.");
+    metrics_value(b, "fota_monitor_refused_held", NULL, NULL, rf->held);
+}
+
 static void add_logs(struct buf *b, const struct consoles_counts *c)
 {
     add_one(b, "fota_monitor_log_rotations_total", METRICS_COUNTER, "Times that lines of a console log were moved.",
@@ -289,6 +300,8 @@ static void on_facts(struct facts_wait *w, const struct fact *facts)
         add_lag(&r->body, a->lag);
     if (a->scripts)
         add_scripts(&r->body, a->scripts);
+    if (a->refusals)
+        add_refusals(&r->body, a->refusals);
     add_logs(&r->body, consoles_counts(a->mon->consoles));
     add_process(&r->body, a->mon);
     for (struct metrics_source *s = a->sources; s; s = s->next)

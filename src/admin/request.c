@@ -1,6 +1,6 @@
 #include "request.h"
 
-#include "clog.h"
+#include "guard.h"
 #include "scripted.h"
 
 #include <errno.h>
@@ -360,8 +360,7 @@ void request_run(struct request *r, void (*news)(struct request *r, void *arg), 
         return;
     struct err err = {0};
     if (!scripted_authorize(r, &err)) {
-        clog_warn("%s refused to %s: %s", r->command->name, r->who, err.text);
-        request_fail(r, 403, EXIT_REFUSED, "refused", "%s", err.text);
+        guard_refuse(r, REFUSAL_SCRIPT, err.text);
         return;
     }
     set_deadline(r);

@@ -5,6 +5,7 @@
 #include "base.h"
 #include "buf.h"
 #include "command.h"
+#include "refusals.h"
 
 enum request_format {
     FORMAT_TEXT,
@@ -40,8 +41,9 @@ struct request {
     const struct command *command;
     struct command_table *table; /* where it is from; NULL: builtin */
     enum request_format format;
-    char *who;             /* who asked, for events: "the command line, 127.0.0.1" */
-    char peer[48];         /* the address it came from; "": from inside */
+    char *who;                         /* who asked, for events: "the command line, 127.0.0.1" */
+    char client[REFUSALS_CLIENT_SIZE]; /* as whom it is counted if it is refused */
+    char peer[48];                     /* the address it came from; "": from inside */
     const char *principal; /* as what it was let through: "local", "token", "anyone"; static, NULL: not judged */
     char *service_text;    /* as given; NULL: not given */
     struct {
@@ -89,6 +91,7 @@ struct request {
     bool open_line;  /* the stream so far ends within a line */
     bool cut;        /* a stream its client does not read: what is written now is for nobody */
     bool done;
+    bool refused;                               /* its client may not do that */
     void (*news)(struct request *r, void *arg); /* see request_run */
     void *arg;
 };

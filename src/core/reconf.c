@@ -42,7 +42,8 @@ static unsigned diff_settings(const struct conf *a, const struct conf *b)
     d |= !same_text(a->vars, b->vars) ? RECONF_VARS : 0;
     d |= a->http.idle_timeout != b->http.idle_timeout || a->http.backlog_kb != b->http.backlog_kb ||
                  a->http.max_connections != b->http.max_connections || a->http.body_kb != b->http.body_kb ||
-                 a->http.header_kb != b->http.header_kb || a->http.max_per_client != b->http.max_per_client
+                 a->http.header_kb != b->http.header_kb || a->http.max_per_client != b->http.max_per_client ||
+                 a->http.refused_delay_ms != b->http.refused_delay_ms
              ? RECONF_HTTP
              : 0;
     d |= !same_text(a->tls.cert, b->tls.cert) || !same_text(a->tls.key, b->tls.key) ? RECONF_TLS : 0;

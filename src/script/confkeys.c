@@ -262,6 +262,12 @@ static const struct confkey http_keys[] = {
      .min = 1,
      .max = 65536,
      .number = 1024},
+    {.name = "refused_delay",
+     .type = CONFKEY_SECONDS,
+     .offset = offsetof(struct conf_http, refused_delay_ms),
+     .min = 0,
+     .max = 60,
+     .number = 2000},
 };
 static const struct confkeys http_table = {http_keys, ARRAY_LEN(http_keys)};
 

@@ -45,7 +45,7 @@ def test_the_token_is_made_once_and_is_private(demo):
 
 
 def test_with_auth_token_everybody_shows_it(demo):
-    demo.conf(svrs={"demo": "demo/demo"}, auth="token")
+    demo.conf(svrs={"demo": "demo/demo"}, auth="token", http={"refused_delay": 0})
     demo.start()
     pid = demo.wait_up("demo")[0]
     for command, service in GUARDED:
@@ -90,6 +90,7 @@ def test_the_token_does_not_help_another_site(demo):
 
 @needs_root
 def test_another_user_of_this_host_needs_it(demo):
+    demo.conf(svrs={"demo": "demo/demo"}, http={"refused_delay": 0})
     demo.start()
     pid = demo.wait_up("demo")[0]
     for command, service in GUARDED:

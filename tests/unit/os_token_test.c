@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 static char dir[64], path[80];
@@ -130,12 +131,48 @@ static void only_equals_itself(void **state)
     assert_false(token_equal("", "abcd"));
 }
 
+/* The least of many tries, of so long a text that where it differs would show. */
+static int64_t compare_ns(const char *token, const char *given)
+{
+    int64_t least = INT64_MAX;
+    for (int i = 0; i < 10; i++) {
+        struct timespec a, b;
+        clock_gettime(CLOCK_THREAD_CPUTIME_ID, &a);
+        assert_false(token_equal(token, given));
+        clock_gettime(CLOCK_THREAD_CPUTIME_ID, &b);
+        least = MIN(least, (b.tv_sec - a.tv_sec) * INT64_C(1000000000) + b.tv_nsec - a.tv_nsec);
+    }
+    return least;
+}
+
+static void takes_equally_long_wherever_it_differs(void **state)
+{
+    (void)state;
+    enum { LONG = 1 << 20 };
+    char *token = malloc(LONG), *first = malloc(LONG), *last = malloc(LONG);
+    assert_true(token && first && last);
+    memset(token, 'a', LONG - 1);
+    token[LONG - 1] = 0;
+    memcpy(first, token, LONG);
+    memcpy(last, token, LONG);
+    first[0] = last[LONG - 2] = 'b';
+    assert_true(compare_ns(token, first) > compare_ns(token, last) / 3);
+    free(token);
+    free(first);
+    free(last);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, make_dir, remove_dir)
     const struct CMUnitTest tests[] = {
-        TEST(is_made_once_and_kept), TEST(is_refused_when_others_may_read_it),   TEST(is_refused_when_it_is_none),
-        TEST(can_fail_to_be_made),   TEST(is_refused_when_it_is_somebody_elses), TEST(only_equals_itself),
+        TEST(is_made_once_and_kept),
+        TEST(is_refused_when_others_may_read_it),
+        TEST(is_refused_when_it_is_none),
+        TEST(can_fail_to_be_made),
+        TEST(is_refused_when_it_is_somebody_elses),
+        TEST(only_equals_itself),
+        TEST(takes_equally_long_wherever_it_differs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -33,6 +33,7 @@ static void test_defaults(void **state)
     assert_int_equal(conf->http.header_kb, 64);
     assert_int_equal(conf->http.max_connections, 1024);
     assert_int_equal(conf->http.max_per_client, 256);
+    assert_int_equal(conf->http.refused_delay_ms, 2000);
     assert_int_equal(conf->lua.budget_ms, 50);
     assert_int_equal(conf->lua.memory_mb, 64);
     assert_false(conf->lua.autoreload);
@@ -67,7 +68,7 @@ static void test_everything_given(void **state)
                "\"clog\":{\"name\":\"n\",\"addr\":\"h:1\",\"mode\":3,\"level\":0},"
                "\"log\":{\"keep_days\":0,\"max_size\":\"100M\",\"day\":\"%Y-%m-%d\"},"
                "\"http\":{\"idle_timeout\":86400,\"backlog_kb\":16,\"max_connections\":1,\"body_kb\":2,"
-               "\"header_kb\":16,\"max_per_client\":3},"
+               "\"header_kb\":16,\"max_per_client\":3,\"refused_delay\":0.5},"
                "\"lua\":{\"budget_ms\":1,\"memory_mb\":65536,\"autoreload\":true},"
                "\"vars\":{\"b\":[1,2.5,\"x\",null,true],\"a\":{}},"
                "\"svrs\":{\"web\":{\"cmd\":\"/bin/true\",\"dir\":\"d\",\"environ\":\"C=d\",\"env\":{\"K\":\"v\"},"
@@ -96,6 +97,7 @@ static void test_everything_given(void **state)
     assert_int_equal(conf->http.body_kb, 2);
     assert_int_equal(conf->http.header_kb, 16);
     assert_int_equal(conf->http.max_per_client, 3);
+    assert_int_equal(conf->http.refused_delay_ms, 500);
     assert_int_equal(conf->lua.budget_ms, 1);
     assert_int_equal(conf->lua.memory_mb, 65536);
     assert_true(conf->lua.autoreload);
