@@ -1,0 +1,208 @@
+"""What the long runs share: workers (services that number their lines), and the journal read as it grows and judged.
+
+    workers = Workers(monitor, folder_for_the_tool, seed)
+    svrs = workers.add("a", "crasher")        -> the entry of conf.json; kinds: see worker.c
+    workers.pid("a")                          of its last life, told by itself; 0: it never ran
+    workers.judge(names, jobs=2)              -> (lines, [complaint, ...]), of their logs; plus doubles that there were
+
+    journal = Journal(monitor); ...; journal.stop()    -> follows the file through its renamings, in a thread
+    Judge(journal.events).problems                     what is wrong with numbers, causes and transitions
+"""
+
+import concurrent.futures
+import json
+import os
+import struct
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent / "e2e"))
+import harness  # noqa: E402  pylint: disable=wrong-import-position
+
+STATES = ("down", "waiting", "starting", "up", "stopping", "failed")
+# From a state to the next, within one life of the monitor; a service that is new is down.
+MOVES = {
+    "down": {"starting", "up", "stopping"},
+    "waiting": {"starting", "down", "up", "failed", "waiting"},
+    "starting": {"up", "stopping", "waiting", "down", "starting", "failed"},
+    "up": {"stopping", "starting", "waiting", "down", "failed", "up"},
+    "stopping": {"down", "starting", "stopping"},
+    "failed": {"starting", "down", "up"},
+}
+
+
+def build_tool(source, folder):
+    tool = f"{folder}/{Path(source).stem}"
+    subprocess.run(["cc", "-O2", "-o", tool, HERE / source], check=True)
+    return tool
+
+
+def files_in_order(log):
+    """The older files by the time of their last line, parts of a day before the day's own, and the log."""
+    def key(path):
+        words = path.name.split(".")
+        return path.stat().st_mtime_ns, int(words[2]) if len(words) == 4 else 1 << 30
+    older = [p for p in log.parent.glob("fota_monitor.*.log")]
+    return sorted(older, key=key) + [log]
+
+
+class Workers:
+    """Services of worker.c. Each has a folder of its own below the monitor's root."""
+
+    def __init__(self, monitor, folder, seed, period_ms=100):
+        self.root = monitor.root
+        self.seed = seed
+        self.period_ms = period_ms
+        self.tool = build_tool("worker.c", folder)
+        self.names = []
+
+    def add(self, name, kind="plain", period_ms=None, **keys):
+        folder = self.root / name
+        folder.mkdir()
+        self.names.append(name)
+        return {"cmd": f"{self.tool} run {kind} {name} {folder} {period_ms or self.period_ms} {self.seed % 1000000}",
+                "dir": str(folder), "log": f"{folder}/fota_monitor.log", **keys}
+
+    def pid(self, name):
+        try:
+            return struct.unpack("lll", (self.root / name / "count").read_bytes())[2]
+        except (OSError, struct.error):
+            return 0
+
+    def calm(self):
+        """From now on crashers live on."""
+        (self.root / "calm").touch()
+
+    def _judge(self, name):
+        folder = self.root / name
+        if not (folder / "count").exists():
+            return 0, ""
+        done = subprocess.run([self.tool, "check", name, folder, *files_in_order(folder / "fota_monitor.log")],
+                              stdout=subprocess.PIPE, text=True, check=False)
+        return (int(done.stdout), "") if done.returncode == 0 else (0, done.stdout.strip() or f"{name}: {done.returncode}")
+
+    def judge(self, names=None, jobs=2):
+        doubles = self.root / "doubles"
+        problems = doubles.read_text().splitlines() if doubles.exists() else []
+        with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
+            results = list(pool.map(self._judge, names or self.names))
+        return sum(n for n, _ in results), [f"there were two: {p}" for p in problems] + [p for _, p in results if p]
+
+    def moved(self, name):
+        """How many files its older lines are in."""
+        return len(files_in_order(self.root / name / "fota_monitor.log")) - 1
+
+
+class Journal(threading.Thread):
+    """The journal of a monitor and of those after it, as it is written."""
+
+    def __init__(self, monitor):
+        super().__init__(daemon=True)
+        self.path = monitor.home / "run" / f"{monitor.env}.events.jsonl"
+        self.lines = []
+        self.enough = threading.Event()
+        self.start()
+
+    def run(self):
+        current, rest = None, b""
+        while True:
+            last = self.enough.is_set()
+            if current is None and self.path.exists():
+                current = open(self.path, "rb")  # pylint: disable=consider-using-with
+            if current:
+                renamed = self._is_renamed(current)  # before the last look: then nothing comes to it any more
+                rest = self._take(rest + current.read())
+                if renamed:
+                    current.close()
+                    current = None
+                    continue
+            if last:
+                return
+            time.sleep(0.05)
+
+    def _is_renamed(self, current):
+        try:
+            return os.fstat(current.fileno()).st_ino != os.stat(self.path).st_ino
+        except FileNotFoundError:
+            return False
+
+    def _take(self, data):
+        *lines, rest = data.split(b"\n")
+        self.lines.extend(lines)
+        return rest
+
+    def stop(self):
+        self.enough.set()
+        self.join()
+        return self
+
+    @property
+    def events(self):
+        """All of them; a line that is none has only a key "torn"."""
+        found = []
+        for line in self.lines:
+            try:
+                found.append(json.loads(line))
+            except ValueError:
+                found.append({"torn": line})
+        return found
+
+    def excerpt(self, service, count=40):
+        """The last lines about a service, and those of the monitor itself in between."""
+        found = [e for e in self.events if e.get("service") in (service, None)]
+        return "\n".join(json.dumps(e, default=repr) for e in found[-count:])
+
+
+def is_new_monitor(event):
+    return event["kind"] == "monitor" and " started, pid " in event["text"]
+
+
+class Judge:
+    """Do the events explain everything? problems: (service or None, text), at most `most` of them."""
+
+    def __init__(self, events, most=20):
+        self.problems = []
+        self.most = most
+        self.state = {}  # of each service, in the life of this monitor
+        self.starts = {}  # its last "starting" with a process, until that one's end is told
+        self.known = {}  # number: kind
+        self.number = 0
+        self.torn = False
+        for event in events:
+            if len(self.problems) >= most:
+                break
+            self.judge(event)
+
+    def complain(self, event, text):
+        self.problems.append((event.get("service"), f"{text}: {json.dumps(event, default=repr)}"))
+
+    def judge(self, event):
+        if "torn" in event:
+            self.torn = True
+            return
+        seq, kind, name, cause = event["seq"], event["kind"], event.get("service"), event.get("cause", 0)
+        if self.torn and not is_new_monitor(event):
+            self.complain(event, "behind a torn line there is no new monitor")
+        self.torn = False
+        if seq != self.number + 1:
+            self.complain(event, f"comes after number {self.number}")
+        self.number = seq
+        if cause and (cause >= seq or cause not in self.known):
+            self.complain(event, "its cause is none")
+        self.known[seq] = kind
+        if is_new_monitor(event):
+            self.state = {}
+        if kind in STATES:
+            self.judge_move(event, kind, name, cause)
+
+    def judge_move(self, event, kind, name, cause):
+        if not name or not cause:
+            self.complain(event, "it has no cause")
+        before = self.state.get(name)
+        if before and kind not in MOVES[before]:
+            self.complain(event, f"it was {before}")
+        self.state[name] = kind
