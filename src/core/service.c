@@ -441,7 +441,7 @@ void service_start(struct service *s, uint64_t cause)
 void service_stop(struct service *s, uint64_t cause)
 {
     want(s, WANT_DOWN);
-    s->held = s->fresh && s->state == STATE_DOWN;
+    s->held = s->fresh && !s->proc.pid && !s->seeking; /* down, or waiting or failed as the last monitor left it */
     if (s->held)
         s->spawn_cause = cause;
     step(s, EV_STOP, cause);

@@ -71,6 +71,57 @@ static void what_was_stopped_by_hand_stays_stopped(void **state)
     assert_int_equal(world_sim_spawns(fx.w), 3);
 }
 
+static bool give_up(void *arg, struct service *s, const struct service_exit *exit, struct decision *out)
+{
+    (void)arg;
+    (void)exit;
+    if (strcmp(s->conf->name, "a") != 0)
+        return false;
+    *out = (struct decision){.kind = DECISION_FAIL, .reason = "enough"};
+    return true;
+}
+
+/* While it is still being looked who runs. */
+static void stopped_before_the_first_look(enum machine_state left)
+{
+    behave("a", (struct world_sim_behaviour){.dies = true, .life_ms = 100, .code = 3});
+    fixture_make(last_conf());
+    fx.m->hooks.decide = left == STATE_FAILED ? give_up : NULL;
+    monitor_start(fx.m);
+    await("a", left, 60000);
+    run(100);
+    world_sim_set_scan_ms(fx.w, 200);
+    size_t spawns = world_sim_spawns(fx.w);
+    crash(0);
+    run(100);
+    assert_state("a", left);
+    struct waiter down;
+    service_stop(get("a"), command("stop"));
+    wait_for("a", GOAL_DOWN, &down);
+    assert_int_equal(down.told, 0); /* it may run */
+    for (int i = 0; i < 2; i++) {
+        run(60000);
+        assert_state("a", STATE_DOWN);
+        assert_int_equal(get("a")->want, WANT_DOWN);
+        if (!i)
+            assert_true(down.told == 1 && down.met);
+        crash(0);
+    }
+    assert_int_equal(world_sim_spawns(fx.w), spawns);
+}
+
+static void a_waiting_one_stopped_before_the_first_look_stays_down(void **state)
+{
+    (void)state;
+    stopped_before_the_first_look(STATE_WAITING);
+}
+
+static void a_failed_one_stopped_before_the_first_look_stays_down(void **state)
+{
+    (void)state;
+    stopped_before_the_first_look(STATE_FAILED);
+}
+
 static void one_started_by_hand_meanwhile_is_taken_over(void **state)
 {
     (void)state;
@@ -195,16 +246,6 @@ static void waiting_goes_on_and_counts_stay(void **state)
     assert_int_equal(world_sim_spawns(fx.w), spawns);
     run(150);
     assert_int_equal(world_sim_spawns(fx.w), spawns + 1);
-}
-
-static bool give_up(void *arg, struct service *s, const struct service_exit *exit, struct decision *out)
-{
-    (void)arg;
-    (void)exit;
-    if (strcmp(s->conf->name, "a") != 0)
-        return false;
-    *out = (struct decision){.kind = DECISION_FAIL, .reason = "enough"};
-    return true;
 }
 
 static void failed_stays_failed(void **state)
@@ -585,6 +626,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         FIXTURE_TEST(what_was_stopped_by_hand_stays_stopped),
+        FIXTURE_TEST(a_waiting_one_stopped_before_the_first_look_stays_down),
+        FIXTURE_TEST(a_failed_one_stopped_before_the_first_look_stays_down),
         FIXTURE_TEST(one_started_by_hand_meanwhile_is_taken_over),
         FIXTURE_TEST(a_service_that_had_no_process_takes_no_rest_for_itself),
         FIXTURE_TEST(what_was_started_last_is_found),
