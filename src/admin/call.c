@@ -112,8 +112,7 @@ static enum MHD_Result queue(struct call *c, unsigned status, struct MHD_Respons
 static enum MHD_Result queue_request(struct call *c)
 {
     struct request *r = c->request;
-    if (r->command && r->command->changes) /* what was done is remembered before it is said to be done */
-        monitor_flush(c->shared->admin->mon);
+    monitor_flush(c->shared->admin->mon); /* what was done is remembered before it is said to be done */
     size_t len = r->body.len;
     char *body = buf_take(&r->body);
     if (!body)
@@ -168,6 +167,7 @@ static ssize_t read_stream(void *arg, uint64_t pos, char *out, size_t max)
     struct call *c = arg;
     struct request *r = c->request;
     char code[16];
+    monitor_flush(c->shared->admin->mon); /* nobody hears of an event that a kill could still undo */
     size_t n = request_take(r, out, max);
     if (c->gone || r->cut)
         return MHD_CONTENT_READER_END_WITH_ERROR;

@@ -200,6 +200,25 @@ static void pieces_arrive_as_they_are_written(void **state)
     client_close(&c);
 }
 
+/* Else a kill could take back what a client heard, and the next monitor give its number to something else. */
+static void what_is_sent_is_in_the_journal(void **state)
+{
+    (void)state;
+    struct client c = ask("stub&write=begun");
+    for (int i = 0; i < 2; i++) {
+        monitor_flush(fx.m);
+        monitor_note(fx.m, NULL, EVENT_MONITOR, 0, "something happened");
+        assert_true(fx.m->journal.pending.len > 0);
+        if (i)
+            write_text("heard\n");
+        WAIT_UNTIL(client_has(&c, i ? "heard" : "begun"));
+        assert_int_equal(fx.m->journal.pending.len, 0);
+    }
+    request_done(asked, 200, EXIT_OK);
+    WAIT_UNTIL(client_has(&c, "0\r\nX-Exit-Code: 0\r\n\r\n"));
+    client_close(&c);
+}
+
 static void written_and_done_at_once(void **state)
 {
     (void)state;
@@ -479,6 +498,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(pieces_arrive_as_they_are_written),
+        TEST(what_is_sent_is_in_the_journal),
         TEST(written_and_done_at_once),
         TEST(written_at_once_and_done_later),
         TEST(an_error_after_the_first_piece_is_the_last_line),
