@@ -30,12 +30,13 @@ Monitor       .home .root .env      paths (home is readable for every user; root
               .events(**match) -> journal lines as dicts, e.g. .events(service="demo", kind="exit")
               .wait_event(timeout=20, **match) -> the last such event
               .processes(name=None) -> sorted pids that carry the marker of this home (and service)
+              .keep = True          leaves the home where it is at the end
               .log(name_or_path) -> text of a console log; "demo" means root/demo/fota_monitor.log
   by hand     .spawn(argv, **popen) -> Popen, a process of its own session that is ended with the test
 
 Functions     wait_until(predicate, timeout=20, what="") -> its first true value; AssertionError after timeout
               free_port() is_alive(pid) is_running(pid) stat(pid) -> Stat; children(pid) fds(pid) limits(pid)
-              environ_of(pid) cmdline_of(pid)
+              environ_of(pid) cmdline_of(pid) pss_kb(pid)
 Tests never sleep: they wait for a state. Everything started here is ended at the test's end, also when it fails, and
 then it is checked that no monitor ended by itself, and that none of them had anything to tell from a sanitizer.
 """
@@ -127,6 +128,10 @@ def children(pid):
     return sorted(p for p in pids() if (found := stat(p)) and found.ppid == pid and found.state not in "ZX")
 
 
+def raw_environ_of(pid):
+    return _proc(pid, "environ").split(b"\0")
+
+
 def environ_of(pid):
     pairs = _proc(pid, "environ").decode(errors="surrogateescape").split("\0")
     return dict(pair.split("=", 1) for pair in pairs if "=" in pair)
@@ -150,6 +155,12 @@ def fds(pid):
             with contextlib.suppress(OSError):
                 found[int(number)] = os.readlink(f"/proc/{pid}/fd/{number}")
     return found
+
+
+def pss_kb(pid):
+    """Memory that is its own, its share of what it shares included."""
+    lines = _proc(pid, "smaps_rollup").decode().splitlines()
+    return next((int(line.split()[1]) for line in lines if line.startswith("Pss:")), 0)
 
 
 def limits(pid):
@@ -206,6 +217,7 @@ class Monitor:
         self.started_as = ((), {})
         self.problems = []
         self.by_hand = []
+        self.keep = False  # the home, to look at
 
     # -- writing
 
@@ -436,5 +448,6 @@ class Monitor:
         report = SANITIZER.search(said)
         if report:
             self.problems.append(f"a sanitizer's report:\n{said[report.start():][:6000]}")
-        shutil.rmtree(self.home, ignore_errors=True)
+        if not self.keep:
+            shutil.rmtree(self.home, ignore_errors=True)
         assert not self.problems, "\n".join(self.problems)
