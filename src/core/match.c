@@ -52,6 +52,18 @@ static int by_hash(const void *a, const void *b)
     return x->hash != y->hash ? (x->hash > y->hash ? 1 : -1) : (x->look > y->look) - (x->look < y->look);
 }
 
+/* Looks that hold a process, by its pid. */
+struct holder {
+    pid_t pid;
+    int look;
+};
+
+static int by_held_pid(const void *a, const void *b)
+{
+    const struct holder *x = a, *y = b;
+    return (x->pid > y->pid) - (x->pid < y->pid);
+}
+
 struct run {
     const struct procfs_table *table;
     const struct match_look *looks;
@@ -61,6 +73,8 @@ struct run {
     match_script_fn *script_fits;
     struct match *out;
     int *same; /* one per entry: index of the look whose command line and user it has, or -1 */
+    struct holder *holders;
+    size_t nholders;
 };
 
 static int look_named(const struct run *r, const char *name)
@@ -168,6 +182,13 @@ static int look_of_marker(const struct run *r, const struct procfs_entry *e, con
     return e->marker && !strncmp(e->marker, prefix, n) ? look_named(r, e->marker + n) : -1;
 }
 
+static int look_that_holds(const struct run *r, pid_t pid)
+{
+    struct holder key = {.pid = pid};
+    const struct holder *h = bsearch(&key, r->holders, r->nholders, sizeof key, by_held_pid);
+    return h ? h->look : -1;
+}
+
 /* Does the parent of entry i belong to the same service, in the sense of `of`? */
 static bool parent_is_same(const struct run *r, size_t i, const int *of)
 {
@@ -210,6 +231,10 @@ static void judge(const struct run *r, size_t i)
             offer(r, i, same);
         return;
     }
+    if (e->known) {
+        offer(r, i, owner);
+        return;
+    }
     if (parent_is_same(r, i, r->out->owner))
         return;
     struct match_found *f = &r->out->found[owner];
@@ -228,13 +253,25 @@ static void judge(const struct run *r, size_t i)
 static int make_index(struct run *r)
 {
     r->index = calloc(r->nlooks + 1, sizeof *r->index);
-    if (!r->index)
+    r->holders = calloc(r->nlooks + 1, sizeof *r->holders);
+    if (!r->index || !r->holders)
         return -ENOMEM;
-    for (size_t i = 0; i < r->nlooks; i++)
+    for (size_t i = 0; i < r->nlooks; i++) {
         if (r->looks[i].cmdline)
             r->index[r->nindex++] = (struct index){r->looks[i].hash, (int)i};
+        if (r->looks[i].held)
+            r->holders[r->nholders++] = (struct holder){r->looks[i].held, (int)i};
+    }
     qsort(r->index, r->nindex, sizeof *r->index, by_hash);
+    qsort(r->holders, r->nholders, sizeof *r->holders, by_held_pid);
     return 0;
+}
+
+static void run_fini(struct run *r)
+{
+    free(r->same);
+    free(r->index);
+    free(r->holders);
 }
 
 int match_run(const struct procfs_table *table, const struct match_look *looks, size_t nlooks, const char *prefix,
@@ -245,15 +282,16 @@ int match_run(const struct procfs_table *table, const struct match_look *looks, 
     r.same = calloc(table->count + 1, sizeof *r.same);
     if (!out->found || !out->owner || !r.same || make_index(&r)) {
         match_fini(out);
-        free(r.same);
-        free(r.index);
+        run_fini(&r);
         return -ENOMEM;
     }
     for (size_t i = 0; i < table->count; i++) {
         const struct procfs_entry *e = &table->entries[i];
         bool skip = e->pid == self || e->stat.state == 'Z' || e->stat.state == 'X';
-        out->owner[i] = skip ? -1 : look_of_marker(&r, e, prefix);
-        r.same[i] = skip ? -1 : look_of_cmdline(&r, e, out->owner[i]);
+        int held = e->known && !skip ? look_that_holds(&r, e->pid) : -1;
+        skip = skip || e->known;
+        out->owner[i] = skip ? held : look_of_marker(&r, e, prefix);
+        r.same[i] = skip ? held : look_of_cmdline(&r, e, out->owner[i]);
     }
     for (size_t i = 0; i < table->count; i++)
         judge(&r, i);
@@ -261,8 +299,7 @@ int match_run(const struct procfs_table *table, const struct match_look *looks, 
         const struct procfs_entry *best = out->found[i].best;
         out->found[i].same = best && (!looks[i].cmdline || r.same[best - table->entries] == (int)i);
     }
-    free(r.same);
-    free(r.index);
+    run_fini(&r);
     return 0;
 }
 

@@ -18,6 +18,7 @@ struct match_look {
     size_t cmdline_len;
     uid_t uid;
     uint64_t hash;
+    pid_t held; /* the process of it that we hold; 0: none. Set before each match_run */
 };
 
 /* Fills *out for one service that runs as uid; the look borrows the name. A command
@@ -37,14 +38,16 @@ struct match_found {
 /* The result for all. */
 struct match {
     struct match_found *found; /* one per look, in the same order */
-    int *owner;                /* one per table entry: index of the look whose marker it carries, or -1 */
+    int *owner; /* one per table entry: index of the look whose marker it carries (or that holds it, for a
+                   `known` entry), or -1 */
 };
 
 /* Does an executable interpret a script? As shebang_fits. */
 typedef bool match_script_fn(const char *script, const char *exe);
 
 /* Compares. `looks` sorted by name; `prefix` is the marker up to the service's name
- * ("HOME:ENV/"). The entry of `self` (the monitor) never matches. 0 or -ENOMEM. */
+ * ("HOME:ENV/"). The entry of `self` (the monitor) never matches. A `known` entry is
+ * the best of the look that holds it. 0 or -ENOMEM. */
 int match_run(const struct procfs_table *table, const struct match_look *looks, size_t nlooks, const char *prefix,
               pid_t self, match_script_fn *script_fits, struct match *out);
 void match_fini(struct match *m);

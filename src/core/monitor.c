@@ -226,7 +226,9 @@ void monitor_survey(struct monitor *m)
     if (m->retry.place)
         return; /* it is tried again soon enough */
     m->scans++;
-    int r = m->world->ops->scan(m->world, on_survey, m);
+    size_t nknown;
+    struct procfs_known *known = survey_known(m, &nknown); /* without memory: none */
+    int r = m->world->ops->scan(m->world, known, nknown, on_survey, m);
     m->surveying = r == 0;
     if (r)
         look_later(m, r);

@@ -232,7 +232,7 @@ static void on_ended(struct world_watch *watch)
     w->ops->release(w, &s->mon->ended);
     s->mon->ended = s->proc;
     s->proc = (struct proc){.pidfd = -1};
-    s->watched = s->adopted = false;
+    s->watched = s->adopted = s->marked = false;
     s->mon->generation++;
     uint64_t seq = ending_record(s, &how, pid, uptime_ms, requested);
     if (!requested)

@@ -53,6 +53,7 @@ struct service {
     struct proc proc;  /* pid 0: none */
     bool watched;      /* the end will be told; else the probe has to find out */
     bool adopted;      /* the process was found running */
+    bool marked;       /* the process was seen to carry the marker */
     bool said_failing; /* the log says so: when that is over, it is said too */
     /* What comes before this is all the regular probe looks at. */
     struct world_watch watch;

@@ -262,8 +262,12 @@ static void find_owners(struct judgement *j)
         struct service *s = j->m->looked[*owner];
         j->has_rest[*owner] = true;
         /* A child that left the group is not ended with it: look for it before the next start. */
-        if (s->proc.pid && e->stat.pgrp != s->proc.pid)
+        if (s->proc.pid && s->proc.pid != e->pid && e->stat.pgrp != s->proc.pid)
             s->escapes = true;
+        if (s->proc.pid == e->pid && e->marker) { /* from now on its number and start time tell what it is */
+            s->marked = true;
+            s->proc.start_ticks = e->stat.start_ticks;
+        }
     }
 }
 
@@ -285,11 +289,25 @@ static void report_unconfigured(const struct judgement *j)
     }
 }
 
+struct procfs_known *survey_known(const struct monitor *m, size_t *count)
+{
+    struct procfs_known *known = calloc(m->nsvcs + 1, sizeof *known);
+    *count = 0;
+    for (size_t i = 0; known && i < m->nsvcs; i++) {
+        const struct service *s = m->svcs[i];
+        if (s->marked)
+            known[(*count)++] = (struct procfs_known){.pid = s->proc.pid, .start_ticks = s->proc.start_ticks};
+    }
+    return known;
+}
+
 static bool prepare(struct judgement *j)
 {
     struct monitor *m = j->m;
     if (!m->indexed && monitor_index(m))
         return false;
+    for (size_t i = 0; i < m->nlooks; i++)
+        m->looks[i].held = m->looked[i]->proc.pid;
     j->has_rest = calloc(m->nlooks + 1, sizeof *j->has_rest);
     j->orphans = calloc(m->nlooks + 1, sizeof *j->orphans);
     return j->has_rest && j->orphans &&

@@ -10,6 +10,10 @@
  * memory, no descriptors) for which some could not be settled and wait for another look. */
 int survey_judge(struct monitor *m, const struct procfs_table *table, bool audit);
 
+/* What a scan need not look at closely: the processes of services that were seen with
+ * their marker before. For the caller to free; NULL: no memory. */
+struct procfs_known *survey_known(const struct monitor *m, size_t *count);
+
 /* There is no such table: the starts that waited for it go ahead, unseen. */
 void survey_skip(struct monitor *m);
 

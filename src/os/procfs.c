@@ -78,34 +78,56 @@ struct scratch {
     size_t cap;
 };
 
-/* Reads a whole /proc file of a process into the scratch. Returns the length, or -1. */
-static ssize_t read_all(struct procfs_table *t, int dir, const char *name, struct scratch *s)
+/* One pass over all processes. */
+struct pass {
+    struct procfs_table *t;
+    int proc; /* the folder of all */
+    const char *marker;
+    const struct procfs_known *known;
+    size_t nknown;
+    struct scratch scratch;
+};
+
+/* Opens PID/NAME; -1 is noted. Without a descriptor for each process' folder: that is quicker. */
+static int open_of(struct pass *p, const char *pid, const char *name)
 {
-    int fd = openat(dir, name, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) {
-        note_error(t, errno);
+    char path[40];
+    snprintf(path, sizeof path, "%s/%s", pid, name);
+    int fd = openat(p->proc, path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        note_error(p->t, errno);
+    return fd;
+}
+
+/* Reads the whole of fd into the scratch and closes it. Returns the length, or -1. A short read is the last one: these
+ * files are made up as they are read, and give all that is asked for. */
+static ssize_t read_all(struct pass *p, int fd)
+{
+    struct procfs_table *t = p->t;
+    struct scratch *s = &p->scratch;
+    if (fd < 0)
         return -1;
-    }
-    size_t len = 0;
-    while (s->cap - len >= 2 || s->cap < FILE_MAX) { /* of anything longer the beginning has to do */
+    size_t len = 0, wanted;
+    ssize_t n;
+    do {
         if (s->cap - len < 2) {
-            char *bigger = realloc(s->data, s->cap * 2);
+            char *bigger = s->cap < FILE_MAX ? realloc(s->data, s->cap * 2) : NULL;
             if (!bigger) {
-                note_error(t, ENOMEM);
+                if (s->cap < FILE_MAX) /* of anything longer the beginning has to do */
+                    note_error(t, ENOMEM);
                 break;
             }
             s->data = bigger;
             s->cap *= 2;
         }
-        ssize_t n = read(fd, s->data + len, s->cap - len - 1);
-        if (n < 0 && errno == EINTR)
-            continue;
+        wanted = s->cap - len - 1;
+        do
+            n = read(fd, s->data + len, wanted);
+        while (n < 0 && errno == EINTR);
         if (n < 0)
             note_error(t, errno);
-        if (n <= 0)
-            break;
-        len += (size_t)n;
-    }
+        len += (size_t)MAX(n, 0);
+    } while (n == (ssize_t)wanted);
     close(fd);
     s->data[len] = 0;
     return (ssize_t)len;
@@ -228,13 +250,14 @@ static char *keep(struct procfs_table *t, const char *s, size_t len)
     return copy;
 }
 
-static const char *keep_link(struct procfs_table *t, int dir, const char *name)
+static const char *keep_link(struct pass *p, const char *pid, const char *name)
 {
-    char path[PATH_MAX];
-    ssize_t n = readlinkat(dir, name, path, sizeof path);
+    char path[40], target[PATH_MAX];
+    snprintf(path, sizeof path, "%s/%s", pid, name);
+    ssize_t n = readlinkat(p->proc, path, target, sizeof target);
     if (n < 0)
-        note_error(t, errno);
-    return n > 0 ? keep(t, path, (size_t)n) : NULL;
+        note_error(p->t, errno);
+    return n > 0 ? keep(p->t, target, (size_t)n) : NULL;
 }
 
 /* The value of variable `name` in an environment of NUL-ended entries. */
@@ -247,33 +270,48 @@ static const char *find_variable(const char *env, size_t len, const char *name)
     return NULL;
 }
 
-static void look_at(struct procfs_table *t, int proc, const char *name, const char *marker, struct scratch *s)
+static int by_known_pid(const void *a, const void *b)
 {
-    int dir = openat(proc, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (dir < 0) {
-        note_error(t, errno);
+    pid_t x = ((const struct procfs_known *)a)->pid, y = ((const struct procfs_known *)b)->pid;
+    return (x > y) - (x < y);
+}
+
+static bool is_known(const struct pass *p, const struct procfs_entry *e)
+{
+    struct procfs_known key = {.pid = e->pid};
+    const struct procfs_known *k = p->nknown ? bsearch(&key, p->known, p->nknown, sizeof key, by_known_pid) : NULL;
+    return k && k->start_ticks == e->stat.start_ticks;
+}
+
+/* What tells whose it is. */
+static void look_closer(struct pass *p, const char *pid, struct procfs_entry *e)
+{
+    struct procfs_table *t = p->t;
+    ssize_t n = read_all(p, open_of(p, pid, "cmdline"));
+    if (n <= 0)
         return;
-    }
-    struct procfs_entry e = {.pid = (pid_t)strtol(name, NULL, 10)};
-    bool ok = read_all(t, dir, "stat", s) > 0 && parse_stat(s->data, &e.stat);
+    e->cmdline = keep(t, p->scratch.data, (size_t)n);
+    e->cmdline_len = (size_t)n;
+    n = read_all(p, open_of(p, pid, "environ"));
+    const char *value = n > 0 ? find_variable(p->scratch.data, (size_t)n, p->marker) : NULL;
+    e->marker = value ? keep(t, value, strlen(value)) : NULL;
+    e->exe = keep_link(p, pid, "exe");
+    e->cwd = keep_link(p, pid, "cwd");
+}
+
+static void look_at(struct pass *p, const char *pid)
+{
+    struct procfs_entry e = {.pid = (pid_t)strtol(pid, NULL, 10)};
     struct stat st;
-    if (ok && !fstat(dir, &st))
+    int fd = open_of(p, pid, "stat");
+    if (fd >= 0 && !fstat(fd, &st))
         e.uid = st.st_uid;
-    if (ok && e.stat.state != 'Z') {
-        ssize_t n = read_all(t, dir, "cmdline", s);
-        if (n > 0) {
-            e.cmdline = keep(t, s->data, (size_t)n);
-            e.cmdline_len = (size_t)n;
-            n = read_all(t, dir, "environ", s);
-            const char *value = n > 0 ? find_variable(s->data, (size_t)n, marker) : NULL;
-            e.marker = value ? keep(t, value, strlen(value)) : NULL;
-            e.exe = keep_link(t, dir, "exe");
-            e.cwd = keep_link(t, dir, "cwd");
-        }
-    }
-    close(dir);
-    if (ok)
-        t->entries[t->count++] = e;
+    if (read_all(p, fd) <= 0 || !parse_stat(p->scratch.data, &e.stat))
+        return;
+    e.known = is_known(p, &e);
+    if (!e.known && e.stat.state != 'Z')
+        look_closer(p, pid, &e);
+    p->t->entries[p->t->count++] = e;
 }
 
 static int by_pid(const void *a, const void *b)
@@ -283,9 +321,10 @@ static int by_pid(const void *a, const void *b)
 }
 
 /* The first thing that is passed over ends it: an incomplete table is of no use. */
-static void look_at_all(struct procfs_table *t, DIR *d, const char *marker, struct scratch *s)
+static void look_at_all(struct pass *p, DIR *d)
 {
     size_t cap = 0;
+    struct procfs_table *t = p->t;
     while (!t->error) {
         errno = 0;
         const struct dirent *e = readdir(d);
@@ -304,23 +343,26 @@ static void look_at_all(struct procfs_table *t, DIR *d, const char *marker, stru
             }
             t->entries = more;
         }
-        look_at(t, dirfd(d), e->d_name, marker, s);
+        look_at(p, e->d_name);
     }
 }
 
-void procfs_scan(const char *marker, struct procfs_table *out)
+void procfs_scan(const char *marker, struct procfs_known *known, size_t nknown, struct procfs_table *out)
 {
     *out = (struct procfs_table){0};
-    struct scratch s = {malloc(4096), 4096};
-    DIR *d = s.data ? opendir("/proc") : NULL;
+    struct pass p = {.t = out, .marker = marker, .known = known, .nknown = nknown, .scratch = {malloc(4096), 4096}};
+    DIR *d = p.scratch.data ? opendir("/proc") : NULL;
     if (!d) {
-        out->error = s.data ? -errno : -ENOMEM;
-        free(s.data);
+        out->error = p.scratch.data ? -errno : -ENOMEM;
+        free(p.scratch.data);
         return;
     }
-    look_at_all(out, d, marker, &s);
+    p.proc = dirfd(d);
+    if (nknown)
+        qsort(known, nknown, sizeof *known, by_known_pid);
+    look_at_all(&p, d);
     closedir(d);
-    free(s.data);
+    free(p.scratch.data);
     if (!out->count && !out->error)
         out->error = -ENOENT; /* an empty folder: nothing is mounted there */
     if (out->count)

@@ -257,7 +257,16 @@ static int by_pid(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-int simproc_picture(const struct simproc_table *t, struct simproc_picture *out)
+static bool is_known(const struct procfs_known *known, size_t nknown, const struct procfs_entry *e)
+{
+    for (size_t i = 0; i < nknown; i++)
+        if (known[i].pid == e->pid && known[i].start_ticks == e->stat.start_ticks)
+            return true;
+    return false;
+}
+
+int simproc_picture(const struct simproc_table *t, const struct procfs_known *known, size_t nknown,
+                    struct simproc_picture *out)
 {
     size_t size = 0;
     for (const struct simproc *p = t->first; p; p = p->next)
@@ -272,6 +281,8 @@ int simproc_picture(const struct simproc_table *t, struct simproc_picture *out)
     for (const struct simproc *p = t->first; p; p = p->next, e++) {
         *e = p->entry;
         copy_strings(e, &p->entry, &at);
+        if (is_known(known, nknown, e))
+            *e = (struct procfs_entry){.pid = e->pid, .uid = e->uid, .stat = e->stat, .known = true};
     }
     qsort(out->table.entries, t->count, sizeof *e, by_pid);
     return 0;

@@ -106,8 +106,9 @@ struct simproc_picture {
     char *strings;
 };
 
-/* 0 or -ENOMEM. */
-int simproc_picture(const struct simproc_table *t, struct simproc_picture *out);
+/* Of the known ones it shows no more than procfs_scan. 0 or -ENOMEM. */
+int simproc_picture(const struct simproc_table *t, const struct procfs_known *known, size_t nknown,
+                    struct simproc_picture *out);
 void simproc_picture_fini(struct simproc_picture *p);
 
 #endif

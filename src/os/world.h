@@ -52,8 +52,9 @@ struct world_ops {
     void (*release)(struct world *w, struct proc *p);
 
     /* Looks at all processes, off the loop, and calls fn later (never from inside). Several
-     * may be under way. 0 or -errno (then fn is never called). */
-    int (*scan)(struct world *w, world_scan_fn *fn, void *arg);
+     * may be under way. Of those in `known` it only looks whether they are there; takes that
+     * list over (NULL: none). 0 or -errno (then fn is never called). */
+    int (*scan)(struct world *w, struct procfs_known *known, size_t nknown, world_scan_fn *fn, void *arg);
     /* Forgets the scans asked for with this arg: it is about to go, their fn is not called any more. */
     void (*unscan)(struct world *w, const void *arg);
 

@@ -40,6 +40,8 @@ struct job {
 
 struct scan {
     struct world_work work;
+    struct procfs_known *known;
+    size_t nknown;
     struct procfs_table table;
     world_scan_fn *fn;
     void *arg;
@@ -192,7 +194,15 @@ static void unwork(struct world *w, const void *owner)
 
 static void run_scan(struct world_work *k)
 {
-    procfs_scan(WORLD_MARKER, &CONTAINER_OF(k, struct scan, work)->table);
+    struct scan *s = CONTAINER_OF(k, struct scan, work);
+    procfs_scan(WORLD_MARKER, s->known, s->nknown, &s->table);
+}
+
+static void free_scan(struct scan *s)
+{
+    procfs_table_fini(&s->table);
+    free(s->known);
+    free(s);
 }
 
 static void scan_done(struct world_work *k, bool wanted)
@@ -200,19 +210,24 @@ static void scan_done(struct world_work *k, bool wanted)
     struct scan *s = CONTAINER_OF(k, struct scan, work);
     if (wanted)
         s->fn(s->arg, &s->table);
-    procfs_table_fini(&s->table);
-    free(s);
+    free_scan(s);
 }
 
-static int scan(struct world *w, world_scan_fn *fn, void *arg)
+static int scan(struct world *w, struct procfs_known *known, size_t nknown, world_scan_fn *fn, void *arg)
 {
     struct scan *s = calloc(1, sizeof *s);
-    if (!s)
+    if (!s) {
+        free(known);
         return -ENOMEM;
-    *s = (struct scan){.work = {.run = run_scan, .done = scan_done, .owner = arg}, .fn = fn, .arg = arg};
+    }
+    *s = (struct scan){.work = {.run = run_scan, .done = scan_done, .owner = arg},
+                       .known = known,
+                       .nknown = nknown,
+                       .fn = fn,
+                       .arg = arg};
     int r = work(w, &s->work);
     if (r)
-        free(s);
+        free_scan(s);
     return r;
 }
 

@@ -221,19 +221,21 @@ static void free_scan(struct scan *s)
     free(s);
 }
 
-static int scan(struct world *w, world_scan_fn *fn, void *arg)
+static int scan(struct world *w, struct procfs_known *known, size_t nknown, world_scan_fn *fn, void *arg)
 {
     struct world_sim *ws = self(w);
-    if (ws->scan_error)
-        return -ws->scan_error;
-    struct scan *s = calloc(1, sizeof *s), **last = &ws->scans;
-    if (!s)
-        return -ENOMEM;
-    *s = (struct scan){.due_ms = ws->now_ms + ws->scan_ms, .fn = fn, .arg = arg};
-    if (simproc_picture(&ws->processes, &s->picture)) {
-        free_scan(s);
-        return -ENOMEM;
+    struct scan *s = ws->scan_error ? NULL : calloc(1, sizeof *s), **last = &ws->scans;
+    int r = s                ? simproc_picture(&ws->processes, known, nknown, &s->picture)
+            : ws->scan_error ? -ws->scan_error
+                             : -ENOMEM;
+    free(known);
+    if (!s || r) {
+        free(s);
+        return r;
     }
+    s->due_ms = ws->now_ms + ws->scan_ms;
+    s->fn = fn;
+    s->arg = arg;
     s->picture.table.error = -ws->table_error;
     if (ws->table_error)
         s->picture.table.count = 0;

@@ -194,6 +194,37 @@ static void without_memory_nothing_is_judged(void **state)
     assert_int_equal(world_sim_spawns(fx.w), 0);
 }
 
+static size_t count_known(void)
+{
+    size_t count;
+    struct procfs_known *known = survey_known(fx.m, &count);
+    assert_non_null(known);
+    for (size_t i = 0; i < count; i++)
+        assert_true(known[i].pid && known[i].start_ticks);
+    free(known);
+    return count;
+}
+
+/* What was seen with its marker need not be read again: its number and start time tell that it is still the same. */
+static void what_was_seen_once_is_known(void **state)
+{
+    (void)state;
+    by_hand("/srv/c/c --serve");
+    fixture_begin(fixture_conf("a", "b", "c"));
+    run(0);
+    assert_int_equal(count_known(), 0);
+    run(2 * MONITOR_SETTLE_MS);
+    assert_int_equal(count_known(), 2); /* c carries none */
+    world_sim_kill(fx.w, get("a")->proc.pid, SIGKILL);
+    run(0);
+    assert_int_equal(count_known(), 1);
+    run(2 * MONITOR_SETTLE_MS);
+    assert_int_equal(count_known(), 2);
+    run(10 * MONITOR_AUDIT_MS);
+    assert_int_equal(count_events("a", EVENT_AUDIT) + count_events("b", EVENT_AUDIT), 0);
+    assert_int_equal(world_sim_spawns(fx.w), 3);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -204,6 +235,7 @@ int main(void)
         TEST(a_start_that_must_look_waits_and_says_so),
         TEST(each_cause_is_told_once),
         TEST(without_a_process_table_services_are_started_all_the_same),
+        TEST(what_was_seen_once_is_known),
         TEST(without_memory_nothing_is_judged),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

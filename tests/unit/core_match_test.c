@@ -81,13 +81,17 @@ static bool script_fits(const char *script, const char *exe)
     return !exe || !strstr(exe, "vim");
 }
 
+static pid_t held[4]; /* of the first services */
+
 static void look_for(struct conf *c)
 {
     conf = c;
     looks = calloc(c->nsvrs, sizeof *looks);
     assert_non_null(looks);
-    for (size_t i = 0; i < c->nsvrs; i++)
+    for (size_t i = 0; i < c->nsvrs; i++) {
         match_look_init(&looks[i], c, &c->svrs[i], UID);
+        looks[i].held = i < ARRAY_LEN(held) ? held[i] : 0;
+    }
     assert_int_equal(match_run(&table, looks, c->nsvrs, FIXTURE_PREFIX, SELF, script_fits, &found), 0);
 }
 
@@ -182,6 +186,30 @@ static void the_command_line(void **state)
     look_for(fixture_conf("a"));
     assert_found(0, pid, 0, 0);
     assert_int_equal(found.owner[4], -1); /* found by its looks, not by its marker */
+}
+
+/* Of what we hold and know, the table shows nothing but that it is there. */
+static void the_known_belong_to_who_holds_them(void **state)
+{
+    (void)state;
+    pid_t old = ADD(.cmdline = "/srv/a/a --serve", .stat.start_ticks = 10);
+    held[0] = ADD(.known = true, .stat.start_ticks = 500);
+    pid_t child = ADD(.cmdline = "/srv/a/a --serve", .stat.ppid = held[0], .stat.start_ticks = 501);
+    held[1] = ADD(.known = true, .stat.start_ticks = 400);
+    pid_t left = ADD(.known = true); /* was let go of during the look */
+    ADD(.known = true, .stat.state = 'Z');
+    held[2] = table.entries[table.count - 1].pid;
+    look_for(fixture_conf("a", "b", "c"));
+    assert_found(0, held[0], old, 0);
+    assert_found(1, held[1], 0, 0);
+    assert_found(2, 0, 0, 0);
+    assert_true(found.found[0].same && found.found[1].same);
+    assert_int_equal(found.owner[1], 0);
+    assert_int_equal(found.owner[3], 1);
+    assert_true(child && left);
+    assert_int_equal(found.owner[4], -1);
+    assert_int_equal(found.owner[5], -1);
+    memset(held, 0, sizeof held);
 }
 
 static void another_user(void **state)
@@ -405,6 +433,7 @@ int main(void)
         TEST(an_empty_table_and_no_services),
         TEST(the_marked_leader),
         TEST(a_marker_of_somebody_else),
+        TEST(the_known_belong_to_who_holds_them),
         TEST(a_marker_shown_by_another_user),
         TEST(the_command_line),
         TEST(another_user),

@@ -175,7 +175,7 @@ static void scan_finds_ourselves(void **state)
 {
     (void)state;
     struct procfs_table t;
-    procfs_scan("NO_SUCH_VARIABLE_ANYWHERE", &t);
+    procfs_scan("NO_SUCH_VARIABLE_ANYWHERE", NULL, 0, &t);
     assert_int_equal(t.error, 0);
     const struct procfs_entry *me = procfs_table_find(&t, getpid());
     assert_non_null(me);
@@ -236,7 +236,7 @@ static void scan_reads_the_marker(void **state)
     pid_t a = start_marked("one", first), b = start_marked("two\nlines", last), c = start_marked("three", none),
           d = start_marked("four", empty);
     struct procfs_table t;
-    procfs_scan("MARK", &t);
+    procfs_scan("MARK", NULL, 0, &t);
     assert_string_equal(procfs_table_find(&t, a)->marker, "home:env/a");
     assert_string_equal(procfs_table_find(&t, b)->marker, "home:env/b c=d");
     assert_null(procfs_table_find(&t, c)->marker);
@@ -251,6 +251,40 @@ static void scan_reads_the_marker(void **state)
     free(big);
 }
 
+static void scan_does_not_look_closely_at_the_known(void **state)
+{
+    (void)state;
+    char *env[] = {"MARK=home:env/a", NULL};
+    pid_t a = start_marked("one", env), b = start_marked("two", env), c = start_marked("three", env);
+    struct procfs_stat st;
+    assert_true(procfs_stat(b, &st));
+    uint64_t ticks = st.start_ticks;
+    assert_true(procfs_stat(c, &st));
+    /* In no order; one that has the number of c, but is another; one that is gone. */
+    struct procfs_known known[] = {{c, st.start_ticks + 1}, {b, ticks}, {1 << 30, 1}};
+    struct procfs_table t;
+    procfs_scan("MARK", known, ARRAY_LEN(known), &t);
+    const struct procfs_entry *e = procfs_table_find(&t, b);
+    assert_true(e->known);
+    assert_null(e->marker);
+    assert_null(e->cmdline);
+    assert_int_equal(e->stat.start_ticks, ticks);
+    assert_int_equal(e->stat.ppid, getpid());
+    assert_int_equal(e->uid, geteuid());
+    for (int i = 0; i < 2; i++) {
+        e = procfs_table_find(&t, i ? c : a);
+        assert_false(e->known);
+        assert_string_equal(e->marker, "home:env/a");
+        assert_non_null(e->cmdline);
+        assert_non_null(e->exe);
+        assert_non_null(e->cwd);
+    }
+    procfs_table_fini(&t);
+    end_child(a);
+    end_child(b);
+    end_child(c);
+}
+
 static void scan_sees_zombies_as_such(void **state)
 {
     (void)state;
@@ -259,7 +293,7 @@ static void scan_sees_zombies_as_such(void **state)
         _exit(0);
     await_zombie(pid);
     struct procfs_table t;
-    procfs_scan("MARK", &t);
+    procfs_scan("MARK", NULL, 0, &t);
     const struct procfs_entry *e = procfs_table_find(&t, pid);
     assert_non_null(e);
     assert_int_equal(e->stat.state, 'Z');
@@ -285,12 +319,12 @@ static struct rlimit leave_descriptors(unsigned count)
 static void scan_tells_what_it_had_to_pass_over(void **state)
 {
     (void)state;
-    for (unsigned left = 0; left <= 3; left++) { /* the folder of all, of one, and a file in it */
+    for (unsigned left = 0; left <= 2; left++) { /* the folder of all, and a file */
         struct procfs_table t;
         struct rlimit old = leave_descriptors(left);
-        procfs_scan("MARK", &t);
+        procfs_scan("MARK", NULL, 0, &t);
         setrlimit(RLIMIT_NOFILE, &old);
-        assert_int_equal(t.error, left < 3 ? -EMFILE : 0);
+        assert_int_equal(t.error, left < 2 ? -EMFILE : 0);
         procfs_table_fini(&t);
     }
 }
@@ -326,6 +360,7 @@ int main(void)
         cmocka_unit_test(sees_handlers),
         cmocka_unit_test(scan_finds_ourselves),
         cmocka_unit_test(scan_reads_the_marker),
+        cmocka_unit_test(scan_does_not_look_closely_at_the_known),
         cmocka_unit_test(scan_sees_zombies_as_such),
         cmocka_unit_test(scan_tells_what_it_had_to_pass_over),
         cmocka_unit_test(some_errors_go_by),

@@ -213,16 +213,16 @@ static void looks_are_told_later(void **state)
 {
     (void)state;
     struct look one = {0}, two = {0}, gone = {0};
-    assert_int_equal(w->ops->scan(w, on_scan, &one), 0);
-    assert_int_equal(w->ops->scan(w, on_scan, &gone), 0);
-    assert_int_equal(w->ops->scan(w, on_scan, &two), 0);
+    assert_int_equal(w->ops->scan(w, NULL, 0, on_scan, &one), 0);
+    assert_int_equal(w->ops->scan(w, NULL, 0, on_scan, &gone), 0);
+    assert_int_equal(w->ops->scan(w, NULL, 0, on_scan, &two), 0);
     assert_int_equal(one.told, 0);
     w->ops->unscan(w, &gone);
     run_until(&one.told);
     run_until(&two.told);
     assert_true(one.found && two.found);
     struct look last = {0};
-    assert_int_equal(w->ops->scan(w, on_scan, &last), 0);
+    assert_int_equal(w->ops->scan(w, NULL, 0, on_scan, &last), 0);
     run_until(&last.told);
     assert_int_equal(one.told, 1);
     assert_int_equal(two.told, 1);
@@ -234,7 +234,7 @@ static void the_world_may_end_during_a_look(void **state)
     (void)state;
     struct look looks[20] = {0};
     for (size_t i = 0; i < ARRAY_LEN(looks); i++)
-        assert_int_equal(w->ops->scan(w, on_scan, &looks[i]), 0);
+        assert_int_equal(w->ops->scan(w, NULL, 0, on_scan, &looks[i]), 0);
     end_world();
     for (size_t i = 0; i < ARRAY_LEN(looks); i++)
         assert_int_equal(looks[i].told, 0);

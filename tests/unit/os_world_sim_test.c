@@ -408,7 +408,7 @@ static void a_look_shows_what_was_there_when_it_began(void **state)
     assert_int_equal(spawn(&p), 0);
     world_sim_set_next_pid(w, 100);
     assert_int_equal(spawn(&q), 0);
-    assert_int_equal(w->ops->scan(w, on_scan, &l), 0);
+    assert_int_equal(w->ops->scan(w, NULL, 0, on_scan, &l), 0);
     assert_int_equal(l.told, 0); /* never from inside */
     world_sim_advance(w, 0);
     assert_int_equal(l.told, 1);
@@ -416,8 +416,8 @@ static void a_look_shows_what_was_there_when_it_began(void **state)
     assert_int_equal(l.first, 100);
     assert_true(l.marked);
     world_sim_set_scan_ms(w, 70);
-    assert_int_equal(w->ops->scan(w, on_scan, &l), 0);
-    assert_int_equal(w->ops->scan(w, on_scan, &gone), 0);
+    assert_int_equal(w->ops->scan(w, NULL, 0, on_scan, &l), 0);
+    assert_int_equal(w->ops->scan(w, NULL, 0, on_scan, &gone), 0);
     w->ops->unscan(w, &gone);
     world_sim_exit(w, 100, 0);
     struct proc_exit how;
@@ -433,9 +433,9 @@ static void a_look_shows_what_was_there_when_it_began(void **state)
     assert_int_equal(l.first, 100);
     assert_int_equal(gone.told, 0);
     world_sim_fail_scans(w, EMFILE);
-    assert_int_equal(w->ops->scan(w, on_scan, &l), -EMFILE);
+    assert_int_equal(w->ops->scan(w, NULL, 0, on_scan, &l), -EMFILE);
     world_sim_fail_scans(w, 0);
-    assert_int_equal(w->ops->scan(w, on_scan, &l), 0); /* still under way at the end of the world */
+    assert_int_equal(w->ops->scan(w, NULL, 0, on_scan, &l), 0); /* still under way at the end of the world */
 }
 
 static void consoles(void **state)
