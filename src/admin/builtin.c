@@ -72,26 +72,39 @@ static void run_grestart(struct request *r)
     request_each(r, service_grestart, GOAL_UP);
 }
 
-static void add_events_json(struct buf *b, const struct service *s, size_t lines)
+static void add_event_json(struct buf *b, const struct service *s, const struct event *e)
 {
+    struct buf text = {0};
+    story_sentence(&text, e);
+    event_json(b, s->conf->name, e);
+    if (!b->failed) { /* the sentence joins the object */
+        b->len--;
+        buf_adds(b, ",\"sentence\":");
+        buf_add_json(b, buf_str(&text));
+        buf_addc(b, '}');
+    }
+    buf_fini(&text);
+}
+
+static void add_events_json(struct buf *b, const struct service *s, const struct event_ring *events, size_t lines)
+{
+    struct event_walk w = {0};
+    size_t first = lines && lines < events->count ? events->count - lines : 0;
     buf_add_json(b, s->conf->name);
     buf_adds(b, ":[");
-    size_t count = s->events.count, first = lines && lines < count ? count - lines : 0;
-    for (size_t i = first; i < count; i++) {
-        const struct event *e = event_ring_at(&s->events, i);
-        struct buf text = {0};
-        story_sentence(&text, e);
+    for (size_t i = 0; event_ring_next(events, &w); i++) {
+        if (i < first)
+            continue;
         buf_adds(b, i == first ? "\n" : ",\n");
-        event_json(b, s->conf->name, e);
-        if (!b->failed) { /* the sentence joins the object */
-            b->len--;
-            buf_adds(b, ",\"sentence\":");
-            buf_add_json(b, buf_str(&text));
-            buf_addc(b, '}');
-        }
-        buf_fini(&text);
+        add_event_json(b, s, &w.event);
     }
     buf_addc(b, ']');
+}
+
+/* What happened to the services that are asked about. */
+static void recall_for(const struct request *r, struct recall *out)
+{
+    recall_open(out, r->admin->mon, r->nslots == 1 ? r->slots[0].service : NULL);
 }
 
 static void run_history(struct request *r)
@@ -99,38 +112,41 @@ static void run_history(struct request *r)
     uint64_t lines = 0;
     if (!request_number(r, "lines", 1, LINES_MAX, &lines))
         return;
-    recall(r->admin->mon);
+    struct recall past;
+    recall_for(r, &past);
     bool json = r->format == FORMAT_JSON;
     buf_adds(&r->body, json ? "{\"services\":{" : "");
     for (size_t i = 0; i < r->nslots; i++) {
         const struct service *s = r->slots[i].service;
         if (json) {
             buf_adds(&r->body, i ? ",\n" : "");
-            add_events_json(&r->body, s, lines);
+            add_events_json(&r->body, s, recall_events(&past, s), lines);
             continue;
         }
         if (r->nslots > 1)
             buf_addf(&r->body, "%s%s:\n", i ? "\n" : "", s->conf->name);
-        story_history(&r->body, s, lines);
+        story_history(&r->body, recall_events(&past, s), lines);
     }
+    recall_close(&past);
     buf_adds(&r->body, json ? "}}\n" : "");
     request_done(r, 200, EXIT_OK);
 }
 
 static void run_why(struct request *r)
 {
-    recall(r->admin->mon);
+    struct recall past;
+    recall_for(r, &past);
     bool json = r->format == FORMAT_JSON;
     buf_adds(&r->body, json ? "{\"services\":{" : "");
     for (size_t i = 0; i < r->nslots; i++) {
         const struct service *s = r->slots[i].service;
         if (!json) {
             buf_adds(&r->body, i ? "\n" : "");
-            story_why(&r->body, s);
+            story_why(&r->body, &past, s);
             continue;
         }
         struct buf text = {0};
-        story_why(&text, s);
+        story_why(&text, &past, s);
         buf_adds(&r->body, i ? ",\n" : "");
         buf_add_json(&r->body, s->conf->name);
         buf_addf(&r->body, ":{\"state\":\"%s\",\"why\":", machine_state_name(s->state));
@@ -138,6 +154,7 @@ static void run_why(struct request *r)
         buf_addc(&r->body, '}');
         buf_fini(&text);
     }
+    recall_close(&past);
     buf_adds(&r->body, json ? "}}\n" : "");
     request_done(r, 200, EXIT_OK);
 }

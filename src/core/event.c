@@ -1,6 +1,7 @@
 #include "event.h"
 
 #include "conf.h"
+#include "event_ring.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -23,78 +24,6 @@ static const char *const kind_names[EVENT_KINDS] = {
     [EVENT_SIGNAL] = "signal",   [EVENT_CLEANUP] = "cleanup",       [EVENT_AUDIT] = "audit",
     [EVENT_LOG] = "log",         [EVENT_MONITOR] = "monitor",
 };
-
-/* What an event takes in a ring: its fields and its text, up to the next one's alignment. */
-static size_t stored_size(const struct event *e)
-{
-    size_t size = offsetof(struct event, text) + strlen(e->text) + 1, align = _Alignof(struct event);
-    return (size + align - 1) / align * align;
-}
-
-void event_ring_fini(struct event_ring *r)
-{
-    free(r->data);
-    *r = (struct event_ring){0};
-}
-
-static const struct event *at_offset(const struct event_ring *r, size_t off)
-{
-    return (const struct event *)(const void *)(r->data + off);
-}
-
-const struct event *event_ring_at(const struct event_ring *r, size_t i)
-{
-    if (i >= r->count)
-        return NULL;
-    size_t off = 0;
-    while (i-- > 0)
-        off += stored_size(at_offset(r, off));
-    return at_offset(r, off);
-}
-
-const struct event *event_ring_find(const struct event_ring *r, uint64_t seq)
-{
-    for (size_t off = 0; off < r->used; off += stored_size(at_offset(r, off)))
-        if (at_offset(r, off)->seq >= seq)
-            return at_offset(r, off)->seq == seq ? at_offset(r, off) : NULL;
-    return NULL;
-}
-
-static void drop_oldest(struct event_ring *r)
-{
-    size_t size = stored_size(at_offset(r, 0));
-    memmove(r->data, r->data + size, r->used - size);
-    r->used -= size;
-    r->count--;
-}
-
-/* Makes room for one more, by growing while that is allowed, else at the expense of the oldest. */
-static bool make_room(struct event_ring *r, size_t size)
-{
-    if (r->count == EVENT_RING_MAX)
-        drop_oldest(r);
-    if (r->used + size > r->cap && r->cap < EVENT_RING_BYTES) {
-        size_t cap = MIN(MAX(r->used + size, r->cap + r->cap / 2), EVENT_RING_BYTES);
-        char *data = realloc(r->data, cap);
-        if (data) {
-            r->data = data;
-            r->cap = cap;
-        }
-    }
-    while (r->used + size > r->cap && r->count)
-        drop_oldest(r);
-    return r->used + size <= r->cap;
-}
-
-void event_ring_add(struct event_ring *r, const struct event *e)
-{
-    size_t size = stored_size(e);
-    if (!make_room(r, size))
-        return;
-    memcpy(r->data + r->used, e, offsetof(struct event, text) + strlen(e->text) + 1);
-    r->used += size;
-    r->count++;
-}
 
 void event_text(struct event *e, const char *fmt, ...)
 {

@@ -1,7 +1,7 @@
 /* What happened, and why: numbered events, each with the number of what led to it.
  *
- * Every event goes three ways: into its owner's ring in memory (for -why and
- * -history), as a JSON line into the journal, and to those who listen. */
+ * Every event goes three ways: into its owner's ring in memory (event_ring, for
+ * -why and -history), as a JSON line into the journal, and to those who listen. */
 #ifndef FM_EVENT_H
 #define FM_EVENT_H
 
@@ -48,28 +48,6 @@ struct event {
     char text[EVENT_TEXT_SIZE]; /* cut at a character's end; the journal's line is cut alike */
 };
 
-/* The last events of one owner, oldest first, each stored only as long as its text is:
- * what an idle service remembers stays small. Grows up to EVENT_RING_MAX events or
- * EVENT_RING_BYTES, then the oldest go. When memory runs out it stops growing. */
-#define EVENT_RING_MAX 64
-#define EVENT_RING_BYTES 6144
-struct event_ring {
-    char *data;
-    size_t cap, used, count;
-};
-
-void event_ring_fini(struct event_ring *r);
-
-/* Event i of the ring, 0 the oldest; NULL past the end. Valid until the next one comes;
- * read it in place (what follows its text is not there to be copied). */
-const struct event *event_ring_at(const struct event_ring *r, size_t i);
-
-/* The event with that number, or NULL when it is not (or no more) in the ring. */
-const struct event *event_ring_find(const struct event_ring *r, uint64_t seq);
-
-/* Puts a finished event (seq set) into the ring. */
-void event_ring_add(struct event_ring *r, const struct event *e);
-
 /* Writes text into the event, cut to what fits at a UTF-8 character's end. */
 void event_text(struct event *e, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
@@ -90,6 +68,7 @@ struct event_listener {
 };
 
 struct event_untold;
+struct event_ring;
 
 /* The file of JSON lines. Lines are gathered and written by event_journal_flush, which
  * the owner calls before it waits; so a burst of events costs one write. When the file

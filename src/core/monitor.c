@@ -44,12 +44,6 @@ uint64_t monitor_note(struct monitor *m, struct service *s, enum event_kind kind
     return monitor_emit(m, s, &e);
 }
 
-const struct event *monitor_event(const struct monitor *m, const struct service *first, uint64_t seq)
-{
-    const struct event *e = first ? event_ring_find(&first->events, seq) : NULL;
-    return e ? e : event_ring_find(&m->events, seq);
-}
-
 void monitor_flush(struct monitor *m)
 {
     remember_flush(m);
@@ -397,6 +391,7 @@ struct monitor *monitor_new(struct world *world, struct conf *conf, struct err *
     *m = (struct monitor){.world = world,
                           .conf = conf,
                           .journal.fd = -1,
+                          .events.max = EVENT_RING_LARGE,
                           .ended.pidfd = -1,
                           .probe.fire = on_probe,
                           .audit.fire = on_audit,
@@ -421,7 +416,6 @@ struct monitor *monitor_new(struct world *world, struct conf *conf, struct err *
 void monitor_start(struct monitor *m)
 {
     remember_load(m);
-    m->first_seq = m->journal.last_seq + 1;
     m->start_seq = monitor_note(m, NULL, EVENT_MONITOR, 0, "the monitor " FM_VERSION " started, pid %d", getpid());
     world_timer_set(m->world, &m->probe, MONITOR_PROBE_MS);
     world_timer_set(m->world, &m->audit, MONITOR_AUDIT_MS);

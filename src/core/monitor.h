@@ -5,7 +5,7 @@
 
 #include "conf.h"
 #include "err.h"
-#include "event.h"
+#include "event_ring.h"
 #include "remember.h"
 #include "service.h"
 #include "world.h"
@@ -62,8 +62,6 @@ struct monitor {
     int look_error;     /* why there is no look at the process table just now (-errno), as it was logged; 0: there is */
     uint64_t probes;    /* how many processes were probed */
     uint64_t scans;     /* how many looks at the process table were begun */
-    uint64_t first_seq; /* the first event of this monitor */
-    bool recalled;      /* those of before are in the rings too */
     uint64_t start_seq; /* the event of the monitor's own start: what autostarts come from */
 };
 
@@ -91,10 +89,6 @@ uint64_t monitor_emit(struct monitor *m, struct service *s, struct event *e);
 /* The same for an event that is nothing but a text. */
 uint64_t monitor_note(struct monitor *m, struct service *s, enum event_kind kind, uint64_t cause, const char *fmt, ...)
     PRINTF_LIKE(5, 6);
-
-/* The event with that number, from whoever has it; *owner (may be NULL) is set to the
- * service, NULL for the monitor's own. NULL when nobody remembers it. */
-const struct event *monitor_event(const struct monitor *m, const struct service *first, uint64_t seq);
 
 /* Does it: at once as far as this turn's slice goes, the rest in later turns. Several take turns. */
 void monitor_do(struct monitor *m, struct monitor_work *w);

@@ -499,6 +499,7 @@ struct service *service_new(struct monitor *mon, const struct conf_service *conf
                           .proc.pidfd = -1,
                           .watch.ended = on_ended,
                           .timer.fire = on_timer,
+                          .events.max = mon->journal.path ? EVENT_RING_SMALL : EVENT_RING_LARGE,
                           .fresh = true,
                           .seek_scan = mon->scans + 1,
                           .unsure = true};

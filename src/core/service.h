@@ -4,7 +4,7 @@
 #define FM_SERVICE_H
 
 #include "conf.h"
-#include "event.h"
+#include "event_ring.h"
 #include "hush.h"
 #include "lastexit.h"
 #include "launch.h"

@@ -150,22 +150,29 @@ void story_line(struct buf *b, const char *service, const struct event *e)
     buf_addc(b, '\n');
 }
 
-void story_history(struct buf *b, const struct service *s, size_t lines)
+void story_history(struct buf *b, const struct event_ring *events, size_t lines)
 {
-    size_t count = s->events.count;
-    for (size_t i = lines && lines < count ? count - lines : 0; i < count; i++)
-        story_line(b, NULL, event_ring_at(&s->events, i));
+    struct event_walk w = {0};
+    size_t passed = lines && lines < events->count ? events->count - lines : 0;
+    while (event_ring_next(events, &w)) {
+        if (passed)
+            passed--;
+        else
+            story_line(b, NULL, &w.event);
+    }
 }
 
-/* The end that led to this state, through the decision made on it; NULL when there was none. */
-static const struct event *end_before(const struct service *s, const struct event *e)
+/* The end that led to this state, through the decision made on it; false when there was none. */
+static bool end_before(const struct recall *r, const struct service *s, const struct event *now, struct event *end)
 {
-    for (int i = 0; e && i < 4; i++) {
-        if (e->kind == EVENT_EXIT || e->kind == EVENT_SPAWN_FAIL)
-            return e;
-        e = monitor_event(s->mon, s, e->cause);
+    *end = *now;
+    for (int i = 0; i < 4; i++) {
+        if (end->kind == EVENT_EXIT || end->kind == EVENT_SPAWN_FAIL)
+            return true;
+        if (!recall_find(r, s, end->cause, end))
+            return false;
     }
-    return NULL;
+    return false;
 }
 
 /* "it exited with code 3 after 0.2 s, for the 6th time" */
@@ -179,9 +186,10 @@ static void add_it_ended(struct buf *b, const struct service *s, const struct ev
     }
 }
 
-static void why_without_process(struct buf *b, const struct service *s, const struct event *now)
+static void why_without_process(struct buf *b, const struct recall *r, const struct service *s, const struct event *now)
 {
-    const struct event *end = end_before(s, now);
+    struct event before;
+    const struct event *end = now && end_before(r, s, now, &before) ? &before : NULL;
     if (s->state == STATE_WAITING) {
         add_it_ended(b, s, end);
         buf_adds(b, "; next try in ");
@@ -204,28 +212,29 @@ static void why_without_process(struct buf *b, const struct service *s, const st
     }
 }
 
-static void why_first(struct buf *b, const struct service *s, const struct event *now, int64_t now_wall_ms)
+static void why_first(struct buf *b, const struct recall *r, const struct service *s, const struct event *now)
 {
     static const char *const phrase[MACHINE_STATES] = {
         [STATE_DOWN] = "is down",         [STATE_WAITING] = "is down", [STATE_STARTING] = "is starting",
         [STATE_STOPPING] = "is stopping", [STATE_UP] = "is up",        [STATE_FAILED] = "has failed",
     };
+    struct world *world = s->mon->world;
     buf_addf(b, "%s %s since ", s->conf->name, phrase[s->state]);
-    add_since(b, s->since_wall_ms, now_wall_ms);
+    add_since(b, s->since_wall_ms, world->ops->wall_ms(world));
     if (s->proc.pid) {
         buf_addf(b, ", pid %d, running for ", s->proc.pid);
         add_duration(b, service_uptime_ms(s));
     } else {
-        why_without_process(b, s, now);
+        why_without_process(b, r, s, now);
     }
     buf_addc(b, '\n');
 }
 
-void story_why(struct buf *b, const struct service *s)
+void story_why(struct buf *b, const struct recall *r, const struct service *s)
 {
-    struct world *w = s->mon->world;
-    const struct event *e = monitor_event(s->mon, s, s->state_seq);
-    why_first(b, s, e, w->ops->wall_ms(w));
+    struct event event;
+    const struct event *e = recall_find(r, s, s->state_seq, &event) ? &event : NULL;
+    why_first(b, r, s, e);
     for (int i = 0; e && i < CAUSES_MAX; i++) {
         buf_adds(b, i ? "  because " : "  now     ");
         story_line(b, NULL, e);
@@ -235,7 +244,7 @@ void story_why(struct buf *b, const struct service *s)
                 buf_addf(b, "            | %.*s\n", (int)(end - line), line);
         }
         bool ended_before = (e->kind == EVENT_EXIT || e->kind == EVENT_SPAWN_FAIL) && e->count > 1;
-        e = e->cause ? monitor_event(s->mon, s, e->cause) : NULL;
+        e = recall_find(r, s, e->cause, &event) ? &event : NULL;
         if (e && ended_before && e->kind == EVENT_STARTING)
             e = NULL; /* a crash loop goes back for ever, and was told by "for the 6th time" */
     }

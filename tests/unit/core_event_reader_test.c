@@ -1,6 +1,8 @@
 /* The journal read back: single lines, and all of it while it is written and put aside. */
 #include "event_reader.h"
 
+#include "event_ring.h"
+
 #include <fcntl.h>
 #include <setjmp.h>
 #include <signal.h>

@@ -248,23 +248,32 @@ static inline size_t count_signals(pid_t pid, int sig)
     return n;
 }
 
-/* The last event of that kind the service remembers, or NULL. */
+static inline size_t count_kind(const struct event_ring *r, enum event_kind kind, struct event *last)
+{
+    struct event_walk w = {0};
+    size_t n = 0;
+    while (event_ring_next(r, &w)) {
+        if (w.event.kind != kind)
+            continue;
+        *last = w.event;
+        n++;
+    }
+    return n;
+}
+
+/* The last event of that kind the service remembers, or NULL. Good until four more were asked for. */
 static inline const struct event *last_event(const char *name, enum event_kind kind)
 {
-    const struct event_ring *r = name ? &get(name)->events : &fx.m->events;
-    for (size_t i = r->count; i-- > 0;)
-        if (event_ring_at(r, i)->kind == kind)
-            return event_ring_at(r, i);
-    return NULL;
+    static struct event found[4];
+    static unsigned next;
+    struct event *e = &found[next++ % ARRAY_LEN(found)];
+    return count_kind(name ? &get(name)->events : &fx.m->events, kind, e) ? e : NULL;
 }
 
 static inline size_t count_events(const char *name, enum event_kind kind)
 {
-    const struct event_ring *r = name ? &get(name)->events : &fx.m->events;
-    size_t n = 0;
-    for (size_t i = 0; i < r->count; i++)
-        n += event_ring_at(r, i)->kind == kind;
-    return n;
+    struct event last;
+    return count_kind(name ? &get(name)->events : &fx.m->events, kind, &last);
 }
 
 /* A wait that remembers what it was told. */

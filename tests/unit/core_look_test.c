@@ -35,7 +35,10 @@ static int teardown(void **state)
 static void assert_why(const char *name, const char *part)
 {
     struct buf b = {0};
-    story_why(&b, get(name));
+    struct recall past;
+    recall_open(&past, fx.m, get(name));
+    story_why(&b, &past, get(name));
+    recall_close(&past);
     bool found = strstr(buf_str(&b), part);
     if (!found)
         print_message("%s\n", buf_str(&b));

@@ -482,18 +482,26 @@ static void the_story_goes_on(void **state)
     crash(1000);
     run(1000);
     assert_int_equal(count_events("a", EVENT_STARTING), 0);
-    recall(fx.m);
-    recall(fx.m);
-    assert_int_equal(count_events("a", EVENT_STARTING), 2);
-    assert_int_equal(count_events("a", EVENT_EXIT), 1);
-    const struct event_ring *r = &get("a")->events;
-    for (size_t i = 1; i < r->count; i++)
-        assert_true(event_ring_at(r, i - 1)->seq < event_ring_at(r, i)->seq);
-    struct buf b = {0};
-    story_why(&b, get("a"));
-    assert_non_null(strstr(buf_str(&b), "it ran on while the monitor was away"));
-    assert_non_null(strstr(buf_str(&b), "restart asked for by somebody"));
-    buf_fini(&b);
+    for (int all = 0; all < 2; all++) {
+        struct recall past;
+        struct event last;
+        struct event_walk w = {0};
+        uint64_t before = 0;
+        struct buf b = {0};
+        recall_open(&past, fx.m, all ? NULL : get("a"));
+        const struct event_ring *r = recall_events(&past, get("a"));
+        assert_int_equal(count_kind(r, EVENT_STARTING, &last), 2);
+        assert_int_equal(count_kind(r, EVENT_EXIT, &last), 1);
+        for (; event_ring_next(r, &w); before = w.event.seq)
+            assert_true(w.event.seq > before);
+        story_why(&b, &past, get("a"));
+        assert_non_null(strstr(buf_str(&b), "it ran on while the monitor was away"));
+        assert_non_null(strstr(buf_str(&b), "restart asked for by somebody"));
+        buf_fini(&b);
+        assert_int_equal(count_kind(recall_events(&past, get("b")), EVENT_STARTING, &last), all);
+        recall_close(&past);
+    }
+    assert_int_equal(count_events("a", EVENT_STARTING), 0); /* memory stays as small as it was */
 }
 
 static void numbers_go_on_without_the_journal(void **state)
