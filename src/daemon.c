@@ -42,7 +42,8 @@ struct app {
     struct sdnotify *manager;      /* the service manager; NULL: there is none */
     int lock_fd;
     bool reloading; /* the manager was told so */
-    bool trimmed;   /* the start is over, and its memory given back */
+    uint64_t
+        trimmed_after; /* the look at the process table after which memory was given back; 0: the start is not over */
 };
 
 static bool make_rundir(const struct conf *conf, struct err *err)
@@ -152,6 +153,19 @@ static void tell_ready(struct app *app)
     app->reloading = false;
 }
 
+/* A look comes once a minute and after every start: when it is over, so is what led to it. */
+static void trim(struct app *app)
+{
+    const struct monitor *m = app->mon;
+    if (m->scans == app->trimmed_after || !m->surveyed || m->surveying || m->queue_head || m->work_head)
+        return;
+    if (app->trimmed_after)
+        memory_trim();
+    else
+        memory_trim_start();
+    app->trimmed_after = m->scans;
+}
+
 /* Before the loop waits. */
 static void on_flush(uv_prepare_t *prepare)
 {
@@ -159,10 +173,7 @@ static void on_flush(uv_prepare_t *prepare)
     monitor_flush(app->mon);
     if (app->reloading) /* a reload is over, well or not, in the turn it began in */
         tell_ready(app);
-    if (!app->trimmed && app->mon->surveyed && !app->mon->queue_head) {
-        app->trimmed = true;
-        memory_trim();
-    }
+    trim(app);
 }
 
 static void on_signal(uv_signal_t *handle, int signum)

@@ -7,6 +7,7 @@
 #include "home.h"
 #include "load.h"
 #include "lock.h"
+#include "memory.h"
 #include "mhd.h"
 #include "options.h"
 #include "proc.h"
@@ -46,6 +47,7 @@ static int run_monitor(const struct options *o)
     char home[PATH_MAX];
     struct confload_input in;
     struct err err = {0};
+    memory_begin();
     int r = proc_init();
     if (r)
         fprintf(stderr, "Error: %s\n", strerror(-r));

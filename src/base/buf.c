@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define KEPT ((size_t)16 * 1024) /* bytes an emptied buffer keeps at most */
+
 static bool reserve(struct buf *b, size_t more)
 {
     if (b->failed)
@@ -32,6 +34,8 @@ void buf_fini(struct buf *b)
 
 void buf_clear(struct buf *b)
 {
+    if (b->cap > KEPT)
+        buf_fini(b);
     b->len = 0;
     b->failed = false;
     if (b->data)

@@ -16,7 +16,7 @@ struct buf {
 /* Frees the content; the buffer is empty and usable again. */
 void buf_fini(struct buf *b);
 
-/* Makes it empty, keeping the memory for the next use. */
+/* Makes it empty, keeping the memory for the next use unless it is large. */
 void buf_clear(struct buf *b);
 
 void buf_add(struct buf *b, const void *data, size_t len);

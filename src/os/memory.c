@@ -7,6 +7,24 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#define LARGE (64 * 1024)        /* bytes; what is as large has pages of its own */
+#define STACK_KEPT (16 * 1024)   /* bytes below the caller that are left alone */
+#define STACK_DEPTH (256 * 1024) /* no deeper does the stack go; Linux keeps more than that free below it */
+
+void memory_begin(void)
+{
+    /* Said here so that it stays: malloc would raise the limit to the largest block that was ever freed, and such
+     * blocks would then leave holes in the heap. */
+    mallopt(M_MMAP_THRESHOLD, LARGE);
+    mallopt(M_TRIM_THRESHOLD, LARGE);
+    mallopt(M_ARENA_MAX, 1); /* threads do little here, and what one frees is to be of use to all */
+}
+
+static uintptr_t page_size(void)
+{
+    return (uintptr_t)sysconf(_SC_PAGESIZE);
+}
+
 /* Read-only segments are the file's own pages: dropping them loses nothing. */
 static int drop_clean(struct dl_phdr_info *info, size_t size, void *arg)
 {
@@ -25,7 +43,15 @@ static int drop_clean(struct dl_phdr_info *info, size_t size, void *arg)
 
 void memory_trim(void)
 {
-    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    uintptr_t page = page_size(), here = (uintptr_t)__builtin_frame_address(0) & ~(page - 1);
     malloc_trim(0);
+    /* Some of it may never have been touched: that part is passed over. */
+    madvise((void *)(here - STACK_DEPTH), STACK_DEPTH - STACK_KEPT, MADV_DONTNEED);
+}
+
+void memory_trim_start(void)
+{
+    uintptr_t page = page_size();
+    memory_trim();
     dl_iterate_phdr(drop_clean, &page);
 }

@@ -2,9 +2,15 @@
 #ifndef FM_MEMORY_H
 #define FM_MEMORY_H
 
-/* Gives back what only the start needed: free heap, and the pages of code and constants
- * that were touched while libraries were loaded and set up (they are read again from the
- * file cache if they are ever used). To be called once, when the start is over. */
+/* To be called first of all: all threads share one heap, and what is large is given back as soon as it is freed. */
+void memory_begin(void);
+
+/* Gives back free heap and the stack that is not in use: when a burst of work is over. To be called by the main thread.
+ * Takes some tenths of a millisecond. */
 void memory_trim(void);
+
+/* The same when the start is over, and with it the pages of code and constants that were touched while libraries were
+ * loaded and set up (they are read again from the file cache if they are ever used). */
+void memory_trim_start(void);
 
 #endif

@@ -73,6 +73,27 @@ static void formats_short_and_long(void **state)
     buf_fini(&b);
 }
 
+static void cleared_it_keeps_little(void **state)
+{
+    (void)state;
+    char some[1000];
+    memset(some, 's', sizeof some);
+    struct buf b = {0};
+    buf_add(&b, some, sizeof some);
+    char *kept = b.data;
+    buf_clear(&b);
+    assert_ptr_equal(b.data, kept);
+    assert_string_equal(buf_str(&b), "");
+    for (int i = 0; i < 100; i++)
+        buf_add(&b, some, sizeof some);
+    buf_clear(&b);
+    assert_int_equal(b.cap, 0);
+    assert_string_equal(buf_str(&b), "");
+    buf_adds(&b, "x");
+    assert_string_equal(b.data, "x");
+    buf_fini(&b);
+}
+
 static void assert_json(const char *bytes, size_t len, const char *expected)
 {
     struct buf b = {0};
@@ -167,6 +188,7 @@ int main(void)
         cmocka_unit_test(grows_and_stays_terminated),
         cmocka_unit_test(exact_fits),
         cmocka_unit_test(formats_short_and_long),
+        cmocka_unit_test(cleared_it_keeps_little),
         cmocka_unit_test(json_escapes),
         cmocka_unit_test(json_keeps_utf8_and_replaces_the_rest),
         cmocka_unit_test(shell_words),
