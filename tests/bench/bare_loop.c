@@ -1,7 +1,7 @@
-/* The least a supervisor can do: bare_loop N SERVICE FILE
- * Starts N services named s0000 and so on by vfork and exec, waits for one to end and starts it again at once. SIGHUP
- * restarts all: SIGTERM to each, and each is started again when it is gone. No log, no session, no directory, no state:
- * the time that is left is the kernel's. */
+/* The least a supervisor can do: bare_loop N SERVICE FILE [ARG...]
+ * Starts N services named s0000 and so on, SERVICE NAME FILE ARG..., by vfork and exec, waits for one to end and starts
+ * it again at once. SIGHUP restarts all: SIGTERM to each, and each is started again when it is gone. No log, no
+ * session, no directory, no state: the time that is left is the kernel's. */
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -18,17 +18,18 @@ struct entry {
 struct loop {
     struct entry *entries;
     size_t n;
-    char *service, *file;
+    char *service;
+    char **args; /* of each service; the name's place is the second */
 };
 
 /* The service inherits the blocked SIGCHLD and SIGHUP; it needs neither. */
 static void start_one(struct loop *loop, struct entry *entry)
 {
-    char *argv[] = {loop->service, entry->name, loop->file, NULL};
+    loop->args[1] = entry->name;
     pid_t pid = vfork();
 
     if (pid == 0) {
-        execv(loop->service, argv);
+        execv(loop->service, loop->args);
         _exit(127);
     }
     if (pid < 0) {
@@ -67,7 +68,8 @@ int main(int argc, char **argv)
     if (argc < 4 || (loop.n = strtoul(argv[1], NULL, 10)) == 0 || loop.n > 100000)
         return 2;
     loop.service = argv[2];
-    loop.file = argv[3];
+    loop.args = argv + 1; /* N's place is for the path, SERVICE's for the name, then FILE and the rest */
+    loop.args[0] = argv[2];
     loop.entries = calloc(loop.n, sizeof *loop.entries);
     if (!loop.entries)
         return 1;

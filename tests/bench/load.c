@@ -1,8 +1,9 @@
-/* Load on one HTTP server, on loopback only: load [-c CONNECTIONS] [-s SECONDS] [-m COUNT] [-e FILE] [-a CPU] PORT PATH
+/* Load on one HTTP server, on loopback only: load [-c CONNECTIONS] [-s SECONDS] [-m COUNT] [-e FILE] [-a CPU]
+ * [-x FILE] PORT PATH
  * Keeps CONNECTIONS (2) keep-alive connections busy, one request in flight on each, until SECONDS (1) have gone by or
  * COUNT (1000000) answers came. Each answer must have status 200 and, with -e, exactly FILE's bytes as its body. Prints
  * one JSON object: requests, seconds, p50_us, p99_us, max_us, reconnects, errors. Ends with 1 when an answer was wrong.
- * -p: asks once and prints the body. -a: runs on that CPU only. */
+ * -p: asks once and prints the body. -a: runs on that CPU only. -x: asks by POST with FILE's bytes, which are XML. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
@@ -31,7 +32,7 @@ struct conn {
 
 struct load {
     uint16_t port;
-    char request[1024];
+    char request[4096];
     size_t request_len;
     int epoll;
     int64_t stop_ns;
@@ -39,6 +40,7 @@ struct load {
     uint32_t *took_ns; /* one entry an answer */
     char *expected;    /* NULL: any body */
     size_t expected_len;
+    const char *posted; /* file of the request's body; NULL: GET */
 };
 
 static int64_t now_ns(void)
@@ -201,6 +203,32 @@ static void read_expected(struct load *load, const char *path)
     fclose(file);
 }
 
+/* False: the request is too long. */
+static bool write_request(struct load *load, const char *path)
+{
+    char body[2048];
+    size_t body_len = 0;
+
+    if (load->posted) {
+        FILE *file = fopen(load->posted, "rb");
+        if (!file)
+            die(load->posted);
+        body_len = fread(body, 1, sizeof body, file);
+        fclose(file);
+    }
+    int len = snprintf(load->request, sizeof load->request, "%s %s HTTP/1.1\r\nHost: 127.0.0.1:%u\r\n",
+                       load->posted ? "POST" : "GET", path, (unsigned)load->port);
+    if (len > 0 && load->posted)
+        len += snprintf(load->request + len, sizeof load->request - (size_t)len,
+                        "Content-Type: text/xml\r\nContent-Length: %zu\r\n", body_len);
+    if (len < 0 || body_len == sizeof body || (size_t)len + 2 + body_len > sizeof load->request)
+        return false;
+    memcpy(load->request + len, "\r\n", 2);
+    memcpy(load->request + len + 2, body, body_len);
+    load->request_len = (size_t)len + 2 + body_len;
+    return true;
+}
+
 static void pin(int cpu)
 {
     cpu_set_t set;
@@ -219,7 +247,7 @@ int main(int argc, char **argv)
     double seconds = 1;
     bool print = false;
 
-    while ((opt = getopt(argc, argv, "c:s:m:e:a:p")) != -1) {
+    while ((opt = getopt(argc, argv, "c:s:m:e:a:px:")) != -1) {
         if (opt == 'c')
             nconns = atoi(optarg);
         else if (opt == 's')
@@ -232,6 +260,8 @@ int main(int argc, char **argv)
             pin(atoi(optarg));
         else if (opt == 'p')
             print = true;
+        else if (opt == 'x')
+            load.posted = optarg;
         else
             return 2;
     }
@@ -241,11 +271,8 @@ int main(int argc, char **argv)
         load.max_count < (size_t)nconns || load.max_count > 100000000)
         return 2;
     load.port = (uint16_t)strtoul(argv[optind], NULL, 10);
-    int len = snprintf(load.request, sizeof load.request, "GET %s HTTP/1.1\r\nHost: 127.0.0.1:%u\r\n\r\n",
-                       argv[optind + 1], (unsigned)load.port);
-    if (len < 0 || (size_t)len >= sizeof load.request)
+    if (!write_request(&load, argv[optind + 1]))
         return 2;
-    load.request_len = (size_t)len;
     load.epoll = epoll_create1(EPOLL_CLOEXEC);
     load.took_ns = malloc(load.max_count * sizeof *load.took_ns);
     for (int i = 0; i < nconns; i++) {

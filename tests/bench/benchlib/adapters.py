@@ -1,4 +1,5 @@
-"""One class a supervisor: how it is configured, started and asked. README.md says how to add one."""
+"""What all supervisors have in common, the yardstick and our own monitor; the others are in peers.py."""
+import glob
 import json
 import os
 import signal
@@ -15,12 +16,15 @@ def free_port():
         return s.getsockname()[1]
 
 
-def get(port, path, timeout_s=60):
-    """One HTTP request -> (status, content type, body)."""
+def get(port, path, timeout_s=60, posted=None):
+    """One HTTP request, POST of XML where there is something to post -> (status, content type, body)."""
     import http.client
     connection = http.client.HTTPConnection('127.0.0.1', port, timeout=timeout_s)
     try:
-        connection.request('GET', path)
+        if posted:
+            connection.request('POST', path, posted, {'Content-Type': 'text/xml'})
+        else:
+            connection.request('GET', path)
         answer = connection.getresponse()
         return answer.status, answer.headers.get('Content-Type', 'text/plain'), answer.read()
     finally:
@@ -36,9 +40,22 @@ class Supervisor:
 
     # True where an end is found by looking now and then: the moment of each kill is then spread over a second.
     polling = False
-    # A service must have been up for so long before it is killed, and for so long before it is killed once more.
+    # A service must have been up for so long before it is killed; after so many kills, for so long before the next.
     settle_s = 0.5
+    burst = 1
     rest_s = 0.5
+    # Started a second time on the same files, has it less to do? Then that is a row of its own.
+    starts_again = False
+    # Is every answer to the same question the same, byte for byte?
+    exact = True
+    # Rows in which another setting of the same supervisor does not matter: they are measured at its defaults alone.
+    leave_out = ()
+    # True: everything of it lies in memory, where there is a /dev/shm.
+    in_memory = False
+    # What must be on PATH, what of it is installed, and how it runs: a line for the report.
+    programs = ()
+    packages = ()
+    how = ''
 
     def __init__(self, folder, n, tools, options):
         self.folder, self.n, self.tools, self.options = folder, n, tools, options
@@ -46,12 +63,29 @@ class Supervisor:
         self.events = os.path.join(folder, 'events')
         self.pid = None
 
+    @classmethod
+    def version(cls, options):
+        """What the report calls its version."""
+        done = subprocess.run(['dpkg-query', '-W', '-f', '${Version}', *cls.packages[:1]], capture_output=True, text=True)
+        return done.stdout or '?'
+
     def setup(self):
         """Writes the configuration; not measured."""
+
+    def service(self, name):
+        """The command line of a service."""
+        return [self.tools['service'], name, self.events, *self.options.get('args', ())]
+
+    def consoles(self, name):
+        """The files that hold what the service wrote."""
+        raise NotImplementedError
 
     def argv(self):
         """The command that starts the supervisor in the foreground."""
         raise NotImplementedError
+
+    def env(self):
+        return os.environ
 
     def start(self):
         """Starts it: posix_spawn, which copies nothing of this process. Returns the realtime just before, in ns."""
@@ -61,8 +95,12 @@ class Supervisor:
                    (os.POSIX_SPAWN_OPEN, 1, log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644),
                    (os.POSIX_SPAWN_DUP2, 1, 2)]
         began = time.time_ns()
-        self.pid = os.posix_spawn(argv[0], argv, os.environ, file_actions=actions)
+        self.pid = os.posix_spawn(argv[0], argv, self.env(), file_actions=actions)
         return began
+
+    def ended(self):
+        """Whether its own process is gone; takes its status."""
+        return os.waitpid(self.pid, os.WNOHANG)[0] != 0
 
     def wait_ready(self, timeout_s):
         """Returns once the supervisor itself says that all services are up; after the start lines were seen."""
@@ -87,6 +125,10 @@ class Supervisor:
         """(port, path) of the status of all services over HTTP, or None."""
         return None
 
+    def status_posted(self):
+        """What is posted to ask for it, bytes; None where it is asked for by GET."""
+        return None
+
     def status_argv(self):
         """The command line that prints the status of all services, or None."""
         return None
@@ -108,14 +150,22 @@ class Bare(Supervisor):
     """The yardstick: bare_loop starts the services, bare_http answers with the body it is given."""
 
     rest_s = 0.1
+    how = 'bare_loop and bare_http: vfork, exec, waitpid; a libmicrohttpd that answers fixed bytes'
 
     def __init__(self, *args):
         super().__init__(*args)
         self.http = None
         self.body = None
 
+    @classmethod
+    def version(cls, options):
+        return '-'
+
     def argv(self):
-        return [self.tools['bare_loop'], str(self.n), self.tools['service'], self.events]
+        return [self.tools['bare_loop'], str(self.n), self.tools['service'], self.events, *self.options.get('args', ())]
+
+    def consoles(self, name):
+        return [os.path.join(self.folder, 'output.log')]  # all services' together: a plain file, opened for appending
 
     def restart_begin(self):
         os.kill(self.pid, signal.SIGHUP)
@@ -126,6 +176,8 @@ class Bare(Supervisor):
         with open(self.body, 'wb') as f:
             f.write(body)
         port = free_port()
+        if self.http:
+            os.kill(self.http[0], signal.SIGKILL)
         server = subprocess.Popen([self.tools['bare_http'], str(port), self.body, content_type],
                                   stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
         end = time.monotonic() + 10
@@ -149,28 +201,37 @@ class Bare(Supervisor):
         return [self.tools['load'], '-p', str(self.http[1]), '/'] if self.http else None
 
     def count_up(self, output):
-        return output.count(b'PID:')
+        """It knows nothing of services: what it was given must come out again."""
+        with open(self.body, 'rb') as f:
+            return self.n if output == f.read() else 0
 
 
 class Monitor(Supervisor):
     """fota_monitor on a home of its own."""
 
     # More than 5 failures in a row make it wait; 10 s up clear the count.
+    burst = 4
     rest_s = 10.5
+    starts_again = True
+    how = 'defaults, `"auth": "open"`; console logs and the 300 ms probe are on'
+
+    @classmethod
+    def version(cls, options):
+        return options.get('version', '?')
 
     def setup(self):
         self.port = free_port()
         self.home = os.path.join(self.folder, 'home')
         os.makedirs(os.path.join(self.home, 'conf'))
         os.makedirs(os.path.join(self.home, 'lua'))
-        root, service = os.path.split(self.tools['service'])
+        root = os.path.dirname(self.tools['service'])
         services = {}
         for name in self.names:
             folder = os.path.join(self.home, 'svc', name)
             os.makedirs(folder)
             if self.options.get('logs'):
                 open(os.path.join(folder, 'fota_monitor.log'), 'w').close()
-            services[name] = {'cmd': f'{service} {name} {self.events}', 'dir': folder}
+            services[name] = {'cmd': ' '.join(self.service(name))[len(root) + 1:], 'dir': folder}
         conf = {'port': self.port, 'bind': ['127.0.0.1'], 'rootpath': root, 'svrs': services, 'auth': 'open',
                 'clog': {'mode': 1, 'level': 14}}
         with open(os.path.join(self.home, 'conf', 'conf.json'), 'w') as f:
@@ -178,6 +239,9 @@ class Monitor(Supervisor):
 
     def argv(self):
         return [self.options['bin'], '-home', self.home, '-env', 'dev']
+
+    def consoles(self, name):
+        return glob.glob(os.path.join(self.home, 'svc', name, 'fota_monitor*.log'))
 
     def path(self, command):
         return f'/?command={command}&service=all'
@@ -216,6 +280,3 @@ class Monitor(Supervisor):
 
     def count_up(self, output):
         return output.count(b'PID:')
-
-
-ADAPTERS = {'bare': Bare, 'monitor': Monitor}
