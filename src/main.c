@@ -1,12 +1,13 @@
 /* fota_monitor: which of its modes is wanted, and the only exit. */
+#include "ask.h"
 #include "buf.h"
-#include "client.h"
 #include "clog.h"
 #include "command.h"
+#include "complete.h"
 #include "daemon.h"
+#include "help.h"
 #include "home.h"
 #include "load.h"
-#include "lock.h"
 #include "memory.h"
 #include "mhd.h"
 #include "options.h"
@@ -129,95 +130,6 @@ static int simulate(const struct options *o)
     return code == EXIT_USAGE ? complain(&err) : code;
 }
 
-/* The address in the lock file of a running monitor. */
-static bool running_address(const char *rundir, const char *env, char *out, size_t size)
-{
-    char path[PATH_MAX + 64];
-    struct lock_info info;
-    snprintf(path, sizeof path, "%s/%s.lock", rundir, env);
-    if (!lock_read(path, &info) || !info.address[0])
-        return false;
-    snprintf(out, size, "%s", info.address);
-    return true;
-}
-
-/* The monitor of this env. */
-struct target {
-    char address[256], token[PATH_MAX + 64];
-    char cert[PATH_MAX]; /* what it shows by https; "": it does not */
-};
-
-static bool is_secure(const struct target *t)
-{
-    return !strncmp(t->address, "https://", 8);
-}
-
-/* Where the monitor of this env is: the running one says so in its lock file; where
- * there is none, conf.json tells where it would be. */
-static bool find_target(const struct options *o, struct target *t, struct err *err)
-{
-    char home[PATH_MAX], rundir[PATH_MAX + 8];
-    struct confload_input in;
-    if (!find_input(o, home, &in, err))
-        return false;
-    snprintf(rundir, sizeof rundir, "%s/run", home);
-    snprintf(t->token, sizeof t->token, "%s/%s.token", rundir, o->env);
-    t->cert[0] = 0;
-    if (!o->conf && running_address(rundir, o->env, t->address, sizeof t->address) && !is_secure(t))
-        return true;
-    struct loaded world;
-    if (!load(&in, false, &world, err))
-        return false;
-    const struct conf *conf = world.conf;
-    snprintf(t->token, sizeof t->token, "%s/%s.token", conf->rundir, o->env);
-    if (!running_address(conf->rundir, o->env, t->address, sizeof t->address)) {
-        const char *host = strcmp(conf->bind[0], "inner") ? conf->bind[0] : "127.0.0.1";
-        snprintf(t->address, sizeof t->address, strchr(host, ':') ? "%s[%s]:%d" : "%s%s:%d",
-                 conf->tls.cert ? "https://" : "", host, conf->port);
-    }
-    if (conf->tls.cert)
-        snprintf(t->cert, sizeof t->cert, "%s", conf->tls.cert);
-    loaded_fini(&world);
-    return true;
-}
-
-static int ask(const struct options *o, bool quiet)
-{
-    struct target own;
-    struct err err = {0};
-    struct client_target target = {.address = o->host,
-                                   .token_file = o->token_file,
-                                   .token_must = o->token_file,
-                                   .trust = {.ca_file = o->ca, .fingerprint = o->fingerprint},
-                                   .quiet = quiet};
-    if (!o->host) {
-        if (!find_target(o, &own, &err))
-            return quiet ? EXIT_USAGE : complain(&err);
-        target.address = own.address;
-        if (!o->token_file)
-            target.token_file = own.token;
-        if (!o->ca && !o->fingerprint && own.cert[0]) /* its own file is to be trusted, whatever name stands in it */
-            target.trust = (struct link_trust){.ca_file = own.cert, .any_name = true};
-    }
-    return client_run(o, &target);
-}
-
-/* What the program itself knows, then what the running monitor does, if there is one. */
-static int help(const struct options *o)
-{
-    struct options q = *o;
-    struct target own;
-    fputs(options_help(), stdout);
-    q.command = "help";
-    if (!o->host && !find_target(o, &own, NULL))
-        return EXIT_OK;
-    printf("\nCommands of the running monitor:\n");
-    fflush(stdout);
-    if (ask(&q, true))
-        printf("(it does not answer)\n");
-    return EXIT_OK;
-}
-
 int main(int argc, char **argv)
 {
     struct options o;
@@ -230,7 +142,7 @@ int main(int argc, char **argv)
     case MODE_RUN:
         exit(run_monitor(&o));
     case MODE_COMMAND:
-        exit(ask(&o, false));
+        exit(ask(&o));
     case MODE_CHECK:
         exit(check(&o));
     case MODE_TEST:
@@ -242,6 +154,10 @@ int main(int argc, char **argv)
         exit(EXIT_OK);
     case MODE_HELP:
         exit(help(&o));
+    case MODE_MAN:
+        exit(help_manual());
+    case MODE_COMPLETE:
+        exit(complete(&o));
     }
     return EXIT_USAGE;
 }

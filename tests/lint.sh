@@ -7,7 +7,7 @@ cd -- "$(dirname -- "$(readlink -f -- "$0")")/.." || exit 1
 case ${1:-} in
 shellcheck)
     find . -path ./.git -prune -o -path './build*' -prune -o -name '*.sh' -type f -print0 |
-        xargs -0 shellcheck .ci/run
+        xargs -0 shellcheck .ci/run src/cli/completion.bash
     ;;
 format)
     find src tests examples -name '*.[ch]' -print0 |

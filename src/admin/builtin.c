@@ -185,7 +185,7 @@ static bool wait_for_changed(struct request *r, const struct reconf *plan)
 static void add_plan(struct request *r, const struct reconf *plan)
 {
     if (r->format != FORMAT_JSON) {
-        reconf_print(&r->body, plan);
+        reconf_print(&r->members, plan);
         return;
     }
     struct buf text = {0};
@@ -225,10 +225,13 @@ static void refuse(struct request *r, struct err *err)
 
 static void show_plan(struct request *r)
 {
-    if (r->format == FORMAT_JSON)
+    if (r->format == FORMAT_JSON) {
         request_wait(r, GOAL_UP); /* for nothing: nobody is started */
-    else
-        request_done(r, 200, EXIT_OK);
+        return;
+    }
+    buf_add(&r->body, r->members.data, r->members.len);
+    r->body.failed |= r->members.failed;
+    request_done(r, 200, EXIT_OK);
 }
 
 static void carry_out(struct request *r, struct loaded *next, struct reconf *plan)
@@ -383,7 +386,7 @@ const struct command builtin_commands[] = {
      .open = true,
      .run = metrics_run},
     {.name = "reload",
-     .help = "read conf.json and the scripts again and apply what has changed",
+     .help = "apply changed scripts and conf.json (dry-run=1: only show what would change)",
      .services = COMMAND_NO_SERVICE,
      .changes = true,
      .args = ARGS({"dry-run", "1: only show what would change", NULL}),

@@ -16,6 +16,7 @@
 #define SLOWEST 16 /* bytes of an answer that a client must take in a millisecond, beside the idle timeout */
 #define STREAM_BLOCK 4096
 #define EXIT_HEADER "X-Exit-Code"
+#define HINT_HEADER "X-Hint"
 #define NUL_INSIDE "a parameter with a NUL byte in it"
 
 struct call {
@@ -123,6 +124,8 @@ static enum MHD_Result queue_request(struct call *c)
         return MHD_NO;
     }
     add_headers(response, r->format, r->exit_code);
+    if (r->hint && r->status >= 400)
+        MHD_add_response_header(response, HINT_HEADER, r->hint);
     if (r->status == MHD_HTTP_UNAUTHORIZED) /* so that a browser asks for it */
         MHD_add_response_header(response, "WWW-Authenticate", "Basic realm=\"fota_monitor: the token as password\"");
     if (r->status == MHD_HTTP_METHOD_NOT_ALLOWED)

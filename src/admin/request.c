@@ -1,7 +1,9 @@
 #include "request.h"
 
 #include "guard.h"
+#include "near.h"
 #include "scripted.h"
+#include "utf8.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -13,6 +15,7 @@
 
 #define TIMEOUT_DEFAULT_MS 60000
 #define TIMEOUT_MAX_S (7 * 24 * 3600)
+#define HINT_MAX 200
 #define TIMEOUT_SLACK_MS 20000 /* beyond the longest stop timeout of the services concerned */
 
 const char *request_arg(const struct request *r, const char *key)
@@ -67,6 +70,7 @@ void request_free(struct request *r)
         free(r->args[i].value);
     }
     free(r->bad.text);
+    free(r->hint);
     free(r->service_text);
     free(r->who);
     buf_fini(&r->body);
@@ -131,6 +135,21 @@ void request_fail(struct request *r, int status, int exit_code, const char *code
         buf_addf(&r->body, "Error: %s\n", text);
     }
     request_done(r, status, exit_code);
+}
+
+void request_hint(struct request *r, const char *fmt, ...)
+{
+    va_list ap;
+    free(r->hint);
+    va_start(ap, fmt);
+    if (vasprintf(&r->hint, fmt, ap) < 0)
+        r->hint = NULL;
+    va_end(ap);
+    for (char *p = r->hint; p && *p; p++)
+        if ((unsigned char)*p < ' ' || *p == 127)
+            *p = '?';
+    if (r->hint && strlen(r->hint) > HINT_MAX)
+        r->hint[utf8_cut(r->hint, strlen(r->hint), HINT_MAX)] = 0;
 }
 
 void request_abort(struct request *r, int status, int exit_code, const char *code, const char *text)
@@ -243,14 +262,34 @@ static void set_timeout(struct request *r, const char *value)
         r->timeout_ms = (int64_t)ceil(seconds * 1000);
 }
 
+static void hint_command(struct request *r, const char *value)
+{
+    size_t len = strlen(value);
+    unsigned best = near_limit(len);
+    const struct command *c, *nearest = NULL;
+    for (size_t i = 0; (c = command_at(r->admin, i)); i++) {
+        unsigned d = near_distance(value, len, c->name, best);
+        if (d <= best && d < len && (!nearest || d < best)) {
+            nearest = c;
+            best = d;
+        }
+    }
+    if (nearest)
+        request_hint(r, "Did you mean -%s?", nearest->name);
+    else
+        request_hint(r, "fota_monitor -h lists the commands.");
+}
+
 static void set_command(struct request *r, const char *value)
 {
     command_let_go(r->table);
     r->table = NULL;
     r->command = command_find(r->admin, value, &r->table);
     command_hold(r->table);
-    if (!r->command)
-        bad_parameter(r, 404, "unknown_command", "command[%s] unknown; command=help lists them all", value);
+    if (r->command)
+        return;
+    hint_command(r, value);
+    bad_parameter(r, 404, "unknown_command", "command[%s] unknown; command=help lists them all", value);
 }
 
 static void set_service(struct request *r, const char *value)
@@ -280,9 +319,13 @@ static void add_arg(struct request *r, const char *key, const char *value)
 
 void request_set(struct request *r, const char *key, const char *value)
 {
-    if (r->done || key[0] == '_') /* what scripts add against caches */
+    if (r->done)
         return;
-    if (!strcmp(key, "format"))
+    if (!strcmp(key, "_progress"))
+        r->progress = !strcmp(value, "1");
+    else if (key[0] == '_') /* what scripts add against caches */
+        return;
+    else if (!strcmp(key, "format"))
         set_format(r, value);
     else if (!strcmp(key, "timeout"))
         set_timeout(r, value);

@@ -30,6 +30,7 @@ struct request_slot {
 };
 
 #define REQUEST_ARGS 16
+#define PROGRESS_MARK "\036"
 
 /* One call of a command.
  *
@@ -71,7 +72,15 @@ struct request {
     bool working;  /* there are more of them */
     bool orphaned; /* it was freed meanwhile: gone when that is done */
 
-    struct buf members; /* of the JSON answer of request_wait, besides "ok" and "services": each ended by a comma */
+    /* What the answer of request_wait begins with: as text, lines; as JSON, members besides "ok" and "services", each
+     * ended by a comma. */
+    struct buf members;
+
+    /* Asked for by "_progress=1": the answer of request_wait comes as a stream then, which begins with lines
+     * PROGRESS_MARK "412/1000", as many of its services as are settled. */
+    bool progress;
+    size_t settled;  /* slots that are */
+    size_t told_len; /* bytes of the last such line, at the end of the body, if they were not taken yet */
 
     /* the command's own */
     void *data;
@@ -86,6 +95,7 @@ struct request {
     /* the answer */
     int status; /* HTTP */
     int exit_code;
+    char *hint;      /* what to do about an error, a line for people; NULL: nothing */
     struct buf body; /* of a stream: what was not taken yet */
     bool streamed;   /* request_write was called */
     bool open_line;  /* the stream so far ends within a line */
@@ -158,6 +168,9 @@ void request_each(struct request *r, bool (*each)(struct service *s, uint64_t ca
 /* For commands: waits until all services of the request have reached the goal, then
  * answers SUCCESS or FAIL. Text that is in the body already stays before it. */
 void request_wait(struct request *r, enum service_goal goal);
+
+/* Has the error that follows come with this advice. Only what looks well on one line is kept of it. */
+void request_hint(struct request *r, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
 /* For request.c: */
 /* The services asked for as slots; false: the request was answered with an error. */

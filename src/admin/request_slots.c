@@ -1,6 +1,8 @@
 /* The services of a request: which ones, and waiting for them. */
 #include "request.h"
 
+#include "near.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -48,6 +50,50 @@ static int by_name(const void *a, const void *b)
     return strcmp(x->name, y->name);
 }
 
+#define HINTED 3
+
+struct hinted {
+    const char *name;
+    unsigned distance;
+};
+
+/* Puts it among the nearest ones, the nearest first. */
+static void keep_nearest(struct hinted found[HINTED], struct hinted one)
+{
+    for (size_t i = 0; i < HINTED; i++)
+        if (!found[i].name || one.distance < found[i].distance) {
+            struct hinted next = found[i];
+            found[i] = one;
+            one = next;
+            if (!one.name)
+                return;
+        }
+}
+
+/* Which services an unknown name may have been meant to be: mistyped, or the beginning of one. */
+static void hint_services(struct request *r, const char *name)
+{
+    struct hinted found[HINTED] = {{NULL, 0}};
+    const struct monitor *m = r->admin->mon;
+    size_t len = strlen(name);
+    unsigned limit = near_limit(len);
+    struct buf b = {0};
+    for (size_t i = 0; i < m->nsvcs; i++) {
+        const char *known = m->svcs[i]->conf->name;
+        unsigned d = near_distance(name, len, known, limit);
+        bool begins = len > 1 && !strncmp(name, known, len);
+        if ((d <= limit && d < len) || begins)
+            keep_nearest(found, (struct hinted){known, d});
+    }
+    for (size_t i = 0; i < HINTED && found[i].name; i++)
+        buf_addf(&b, "%s%s", i ? ", " : "", found[i].name);
+    if (b.len)
+        request_hint(r, "Did you mean %s?", buf_str(&b));
+    else
+        request_hint(r, "fota_monitor -status lists the services.");
+    buf_fini(&b);
+}
+
 /* Every one must be known before anything is done to any. */
 static bool add_names(struct request *r, char *list)
 {
@@ -59,6 +105,7 @@ static bool add_names(struct request *r, char *list)
             continue;
         struct service *s = monitor_find(r->admin->mon, name);
         if (!s) {
+            hint_services(r, name);
             request_fail(r, 404, EXIT_USAGE, "unknown_service", "service[%s] not configured", name);
             return false;
         }
@@ -131,6 +178,8 @@ static void add_json_slots(struct request *r, bool ok)
 static void add_text_slots(struct request *r, bool ok)
 {
     struct buf *b = &r->body;
+    buf_add(b, r->members.data, r->members.len);
+    b->failed |= r->members.failed;
     if (ok) {
         buf_adds(b, "SUCCESS\n");
         return;
@@ -159,9 +208,23 @@ static void answer_slots(struct request *r, int failed_status)
     request_done(r, ok ? 200 : failed_status, ok ? EXIT_OK : EXIT_SERVICE);
 }
 
+/* For who asked for it. Costs the others nothing. */
+static void tell_progress(struct request *r)
+{
+    char line[48];
+    if (!r->progress || r->done)
+        return;
+    if (r->told_len && r->body.len >= r->told_len) /* not taken yet: this one says more */
+        r->body.len -= r->told_len;
+    int len = snprintf(line, sizeof line, PROGRESS_MARK "%zu/%zu\n", r->settled, r->nslots);
+    r->told_len = (size_t)len;
+    request_write(r, line, r->told_len);
+}
+
 static void settle(struct request_slot *slot, const char *why)
 {
     slot->settled = true;
+    slot->request->settled++;
     slot->ok = !why;
     slot->pid = slot->service ? slot->service->proc.pid : 0;
     slot->why = why ? strdup(why) : NULL;
@@ -174,6 +237,8 @@ static void close_slot(struct request_slot *slot, const char *why)
     settle(slot, why);
     if (--r->open == 0)
         answer_slots(r, 500);
+    else
+        tell_progress(r);
 }
 
 static void on_wait(struct service_wait *w, struct service *s, const char *why)
@@ -209,6 +274,8 @@ static void open_slots(struct request *r, enum service_goal goal)
 {
     r->goal = goal;
     r->open = 1; /* ours, so that services that are there already do not answer too early */
+    if (r->nslots)
+        tell_progress(r);
     for (size_t i = 0; i < r->nslots; i++) {
         struct request_slot *slot = &r->slots[i];
         struct service *s = monitor_find(r->admin->mon, slot->name);

@@ -2,6 +2,7 @@
 
 #include "clock.h"
 #include "procfs.h"
+#include "utf8.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -98,22 +99,9 @@ struct row {
     char *cell[COLUMNS];
 };
 
-/* Width on a terminal: characters, not bytes; those of East Asian scripts take two columns. */
 static size_t width_of(const char *s)
 {
-    size_t w = 0;
-    for (const unsigned char *p = (const unsigned char *)s; *p; p++) {
-        if ((*p & 0xc0) == 0x80)
-            continue;
-        unsigned c = *p < 0xe0 || !p[1] || !p[2]
-                         ? 0
-                         : (unsigned)(*p & 0x0f) << 12 | (unsigned)(p[1] & 0x3f) << 6 | (p[2] & 0x3f);
-        bool wide = *p >= 0xf0 || (c >= 0x1100 && c <= 0x115f) || (c >= 0x2e80 && c <= 0xa4cf) ||
-                    (c >= 0xac00 && c <= 0xd7a3) || (c >= 0xf900 && c <= 0xfaff) || (c >= 0xfe30 && c <= 0xfe6f) ||
-                    (c >= 0xff00 && c <= 0xff60) || (c >= 0xffe0 && c <= 0xffe6);
-        w += wide ? 2 : 1;
-    }
-    return w;
+    return utf8_width(s, strlen(s));
 }
 
 static char *text_of(const char *fmt, ...) PRINTF_LIKE(1, 2);

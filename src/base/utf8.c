@@ -1,5 +1,8 @@
 #include "utf8.h"
 
+#include <locale.h>
+#include <wchar.h>
+
 size_t utf8_len(const char *text, size_t left)
 {
     const unsigned char *s = (const unsigned char *)text;
@@ -24,4 +27,47 @@ size_t utf8_cut(const char *s, size_t len, size_t max)
     while (n > max - 3 && ((unsigned char)s[n] & 0xc0) == 0x80)
         n--;
     return n;
+}
+
+/* The valid sequence of n bytes at s. */
+static wchar_t decode(const char *text, size_t n)
+{
+    const unsigned char *s = (const unsigned char *)text;
+    if (n == 1)
+        return s[0];
+    wchar_t c = s[0] & (0x7f >> n);
+    for (size_t i = 1; i < n; i++)
+        c = (wchar_t)(c << 6 | (s[i] & 0x3f));
+    return c;
+}
+
+/* The tables of wcwidth belong to a locale. This one is part of every C library we run on; should it be missing, all
+ * but ASCII has one column. Kept: it is loaded but once, by whoever needs it at all. */
+static locale_t wide_locale(void)
+{
+    static locale_t kept;
+    if (!kept)
+        kept = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
+    return kept;
+}
+
+unsigned utf8_width(const char *s, size_t len)
+{
+    unsigned width = 0;
+    locale_t before = (locale_t)0;
+    for (size_t at = 0, n; at < len; at += n) {
+        n = utf8_len(s + at, len - at);
+        if (n <= 1) {
+            width += n == 0 || ((unsigned char)s[at] >= ' ' && s[at] != 127);
+            n = 1;
+            continue;
+        }
+        if (!before && wide_locale())
+            before = uselocale(wide_locale());
+        int w = before ? wcwidth(decode(s + at, n)) : 1;
+        width += (unsigned)MAX(w, 0);
+    }
+    if (before)
+        uselocale(before);
+    return width;
 }

@@ -12,4 +12,8 @@ size_t utf8_len(const char *s, size_t left);
  * character may be torn. */
 size_t utf8_cut(const char *s, size_t len, size_t max);
 
+/* How many columns of a terminal a text takes: two for the wide characters of East Asia, none for combining marks and
+ * control characters, one for a byte that is no UTF-8. Does not depend on the locale of the process. */
+unsigned utf8_width(const char *s, size_t len);
+
 #endif

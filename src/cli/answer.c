@@ -46,6 +46,8 @@ static int read_header(struct answer *a)
     const char *value;
     if ((value = value_of(a->line, "X-Exit-Code")))
         a->exit_code = (int)strtol(value, NULL, 10);
+    else if ((value = value_of(a->line, "X-Hint")))
+        snprintf(a->hint, sizeof a->hint, "%s", value);
     else if ((value = value_of(a->line, "Transfer-Encoding")))
         a->chunked = !strncasecmp(value, "chunked", 7);
     else if ((value = value_of(a->line, "Content-Length")) && !(a->counted = read_number(value, 10, " \t", &a->left)))

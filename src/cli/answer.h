@@ -27,12 +27,13 @@ enum answer_state {
 struct answer {
     answer_body_fn *body;
     void *arg;
-    int status;    /* 0: not known yet; when the body begins it is */
-    int exit_code; /* as the monitor says before the body, or behind one that was sent in pieces; -1: it does not */
+    int status;     /* 0: not known yet; when the body begins it is */
+    int exit_code;  /* as the monitor says before the body, or behind one that was sent in pieces; -1: it does not */
+    char hint[256]; /* what to do about an error, as the monitor says; "": it does not */
     enum answer_state state;
     bool chunked, counted;
     uint64_t left; /* bytes of the body or of the chunk */
-    char line[256];
+    char line[320];
     size_t line_len; /* may be more than there is room for: the rest of such a line is passed over */
 };
 

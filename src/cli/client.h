@@ -2,6 +2,7 @@
 #ifndef FM_CLIENT_H
 #define FM_CLIENT_H
 
+#include "buf.h"
 #include "link.h"
 #include "options.h"
 
@@ -14,10 +15,14 @@ struct client_target {
     const char *token_file; /* NULL: none; one that can't be read is passed over unless `token_must` */
     bool token_must;
     struct link_trust trust; /* by https */
-    bool quiet;              /* say nothing when the monitor can't be reached */
+    const char *env;         /* whose monitor it is, on this host; NULL: it is elsewhere */
+    const char *nearest;     /* what a command that is not the core's own may have been meant to be; NULL: nothing */
+    struct buf *into;        /* the answer goes there, nothing is said, and who does not answer in time is given up at
+                              * once; NULL: it is printed */
 };
 
-/* Asks, prints the answer to stdout (an error to stderr), returns the exit code. */
+/* Asks, prints the answer to stdout (an error and what to do about it to stderr), returns the exit code. On a terminal
+ * a table is coloured, and a command that takes its time shows how far it is. */
 int client_run(const struct options *o, const struct client_target *target);
 
 #endif

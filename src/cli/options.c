@@ -1,58 +1,156 @@
 #include "options.h"
 
+#include "near.h"
+
+#include <limits.h>
 #include <string.h>
 
-/* What an option does. Those without a row are commands that the running monitor may
- * know: the core's and the scripts'. */
-struct option_row {
-    const char *name;
-    size_t field;           /* offset of its const char * in struct options; FLAG: it has none */
-    enum options_mode mode; /* that it asks for; MODE_RUN: none */
-    bool alone;             /* takes no value, which is "1" then, unless one is tied to it by "=" */
+#define VALUE(f) .field = offsetof(struct options, f)
+
+const struct option options_table[] = {
+    {.name = "env",
+     .value = "NAME",
+     .help = "the env of conf.json to run or to ask (prod)",
+     .more = "An env is one object in conf.json: a set of services with an admin port of its own. One monitor runs for "
+             "each.",
+     .group = OPTION_RUN,
+     .words = WORDS_ENV,
+     VALUE(env)},
+    {.name = "conf",
+     .value = "'PATH=VALUE;...'",
+     .help = "override values of conf.json, such as 'port=8080;clog.mode=1'",
+     .more =
+         "PATH is dotted: svrs.web.stop.timeout=30. A VALUE is JSON where it can be read as such, else a text; null "
+         "takes the key away. It is stronger than conf.json and the scripts, and holds over reloads.",
+     .group = OPTION_RUN,
+     VALUE(conf)},
+    {.name = "home",
+     .value = "DIR",
+     .help = "the folder that holds conf/ and lua/",
+     .more =
+         "Without it: $FOTA_MONITOR_HOME, else the first that has conf/conf.json of the program's folder, the folder "
+         "above it, and /etc/fota_monitor.",
+     .group = OPTION_RUN,
+     .words = WORDS_FOLDER,
+     VALUE(home)},
+    {.name = "check",
+     .help = "judge conf.json and the scripts, start nothing",
+     .more = "Shows every value that holds and where it comes from. Also as -format json.",
+     .group = OPTION_RUN,
+     .mode = MODE_CHECK,
+     .field = OPTION_FLAG},
+    {.name = "test",
+     .value = "FILE...",
+     .help = "run tests of scripts (fm.test) in simulated time; no monitor is needed",
+     .group = OPTION_SCRIPTS,
+     .words = WORDS_FILE,
+     .mode = MODE_TEST,
+     .field = OPTION_FLAG},
+    {.name = "simulate",
+     .value = "SCRIPT",
+     .help = "what SCRIPT would have made of what happened (with -journal)",
+     .more = "Further journals may follow. Exit code 1: something would have gone differently.",
+     .group = OPTION_SCRIPTS,
+     .words = WORDS_FILE,
+     .mode = MODE_SIMULATE,
+     VALUE(simulate)},
+    {.name = "journal",
+     .value = "FILE",
+     .help = "the events for -simulate, such as run/prod.events.jsonl",
+     .group = OPTION_SCRIPTS,
+     .words = WORDS_FILE,
+     VALUE(journal)},
+    {.name = "host",
+     .value = "HOST:PORT",
+     .help = "ask a monitor elsewhere; https://HOST:PORT where it has a certificate",
+     .more = "Without it the monitor of -env on this host is asked: its lock file in run/ says where it listens.",
+     .group = OPTION_CONNECTION,
+     VALUE(host)},
+    {.name = "token-file",
+     .value = "FILE",
+     .help = "the token to show to it (there it is run/ENV.token)",
+     .more = "On the monitor's own host root and its user need none, unless conf.json says \"auth\": \"token\"; it is "
+             "read by itself then.",
+     .group = OPTION_CONNECTION,
+     .words = WORDS_FILE,
+     VALUE(token_file)},
+    {.name = "ca",
+     .value = "FILE",
+     .help = "the certificates to trust by https (PEM)",
+     .group = OPTION_CONNECTION,
+     .words = WORDS_FILE,
+     VALUE(ca)},
+    {.name = "fingerprint",
+     .value = "HASH",
+     .help = "the public key to trust, whoever vouches for it: sha256//BASE64",
+     .group = OPTION_CONNECTION,
+     VALUE(fingerprint)},
+    {.name = "timeout",
+     .value = "SECONDS",
+     .help = "how long to wait for the outcome (60, or what the services need)",
+     .more = "What was asked for goes on when the time is over; the answer says so, with exit code 1.",
+     .group = OPTION_CONNECTION,
+     VALUE(timeout)},
+    {.name = "format",
+     .value = "text|table|json",
+     .help = "of the answer",
+     .more =
+         "A table is aligned, and on a terminal coloured and no wider than that; not with NO_COLOR set or TERM=dumb.",
+     .group = OPTION_ANSWER,
+     .words = WORDS_FORMAT,
+     VALUE(format)},
+    {.name = "lines",
+     .value = "N",
+     .help = "of -log, -history, -events: how many of the last",
+     .group = OPTION_ANSWER,
+     VALUE(lines)},
+    {.name = "follow",
+     .help = "of -log, -events: and what comes after",
+     .group = OPTION_ANSWER,
+     VALUE(follow),
+     .alone = true},
+    {.name = "h",
+     .value = "[NAME]",
+     .help = "this help; -help NAME: all about one option or command",
+     .group = OPTION_ABOUT,
+     .words = WORDS_NAME,
+     .mode = MODE_HELP,
+     VALUE(topic)},
+    {.name = "help", .group = OPTION_HIDDEN, .words = WORDS_NAME, .mode = MODE_HELP, VALUE(topic)},
+    {.name = "man",
+     .help = "print the manual page; read it by: fota_monitor -man | man -l -",
+     .group = OPTION_ABOUT,
+     .mode = MODE_MAN,
+     .field = OPTION_FLAG},
+    {.name = "version", .help = "print the version", .group = OPTION_ABOUT, .mode = MODE_VERSION, .field = OPTION_FLAG},
+    {.name = "complete", .group = OPTION_HIDDEN, .mode = MODE_COMPLETE, .field = OPTION_FLAG},
+    {.name = NULL},
 };
 
-#define FLAG ((size_t)-1)
-#define VALUE(n, f)                                                                                                    \
-    {                                                                                                                  \
-        .name = n, .field = offsetof(struct options, f)                                                                \
-    }
-#define MODE(n, m)                                                                                                     \
-    {                                                                                                                  \
-        .name = n, .field = FLAG, .mode = m                                                                            \
-    }
-
-static const struct option_row rows[] = {
-    VALUE("env", env),
-    VALUE("conf", conf),
-    VALUE("home", home),
-    VALUE("host", host),
-    VALUE("token-file", token_file),
-    VALUE("ca", ca),
-    VALUE("fingerprint", fingerprint),
-    VALUE("format", format),
-    VALUE("timeout", timeout),
-    VALUE("lines", lines),
-    {.name = "follow", .field = offsetof(struct options, follow), .alone = true},
-    VALUE("journal", journal),
-    {.name = "simulate", .field = offsetof(struct options, simulate), .mode = MODE_SIMULATE},
-    MODE("check", MODE_CHECK),
-    MODE("test", MODE_TEST),
-    MODE("h", MODE_HELP),
-    MODE("help", MODE_HELP),
-    MODE("version", MODE_VERSION),
-};
-
-static const struct option_row *find_row(const char *name, size_t len)
+const struct option *options_find(const char *name, size_t len)
 {
-    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
-        if (strlen(rows[i].name) == len && !strncmp(rows[i].name, name, len))
-            return &rows[i];
+    for (const struct option *o = options_table; o->name; o++)
+        if (strlen(o->name) == len && !strncmp(o->name, name, len))
+            return o;
     return NULL;
 }
 
 bool options_has(const char *name)
 {
-    return find_row(name, strlen(name)) != NULL;
+    return options_find(name, strlen(name)) != NULL;
+}
+
+const char *options_nearest(const char *name, unsigned *distance)
+{
+    const char *nearest = NULL;
+    for (const struct option *o = options_table; o->name; o++) {
+        unsigned d = o->group == OPTION_HIDDEN ? UINT_MAX : near_distance(name, strlen(name), o->name, *distance);
+        if (d <= *distance && d < strlen(name) && (!nearest || d < *distance)) {
+            nearest = o->name;
+            *distance = d;
+        }
+    }
+    return nearest;
 }
 
 /* Files gather at the beginning of argv, where all has been read already. */
@@ -72,14 +170,28 @@ static bool add_arg(struct options *o, const char *arg, struct err *err)
     return true;
 }
 
+/* A mistyped option looks like a command. */
+static void fail_second(const char *first, const char *second, struct err *err)
+{
+    unsigned a = near_limit(strlen(first)), b = near_limit(strlen(second));
+    const char *near_first = options_nearest(first, &a), *near_second = options_nearest(second, &b);
+    bool is_first = near_first && (!near_second || a < b);
+    if (near_first || near_second)
+        err_set(err, "-%s and -%s: one command at a time; did you mean -%s by -%s?", first, second,
+                is_first ? near_first : near_second, is_first ? first : second);
+    else
+        err_set(err, "-%s and -%s: one command at a time", first, second);
+}
+
 /* -NAME [SERVICES]: the value is what comes next, unless that is an option or key=value. */
 static int set_command(struct options *o, const char *name, const char *eq, const char *next, struct err *err)
 {
     if (o->command) {
-        err_set(err, "-%s and -%s: one command at a time", o->command, name);
+        fail_second(o->command, name, err);
         return -1;
     }
-    o->mode = MODE_COMMAND;
+    if (o->mode != MODE_HELP)
+        o->mode = MODE_COMMAND;
     o->command = name;
     if (eq) {
         o->service = eq + 1;
@@ -91,6 +203,16 @@ static int set_command(struct options *o, const char *name, const char *eq, cons
     return 1;
 }
 
+/* -help [NAME]. */
+static int take_topic(struct options *o, const char *eq, const char *next)
+{
+    const char *topic = eq ? eq + 1 : next;
+    if (!topic || strchr(topic, '=') || (!eq && topic[0] == '-'))
+        return 0;
+    o->topic = topic + strspn(topic, "-");
+    return eq ? 0 : 1;
+}
+
 /* One option; how many further words it took, or -1. */
 static int take(struct options *o, char *word, const char *next, struct err *err)
 {
@@ -100,7 +222,7 @@ static int take(struct options *o, char *word, const char *next, struct err *err
         err_set(err, "\"%s\" is no option", word);
         return -1;
     }
-    const struct option_row *row = find_row(name, len);
+    const struct option *row = options_find(name, len);
     if (!row) {
         if (eq)
             *eq = 0; /* the name becomes a string of its own */
@@ -108,8 +230,10 @@ static int take(struct options *o, char *word, const char *next, struct err *err
     }
     if (row->mode != MODE_RUN && (o->mode == MODE_RUN || row->mode == MODE_HELP))
         o->mode = row->mode;
-    if (row->field == FLAG)
+    if (row->field == OPTION_FLAG)
         return 0;
+    if (row->mode == MODE_HELP)
+        return take_topic(o, eq, next);
     const char *value = eq ? eq + 1 : row->alone ? "1" : next;
     if (!value) {
         err_set(err, "-%s needs a value", row->name);
@@ -123,6 +247,10 @@ bool options_parse(struct options *out, int argc, char **argv, struct err *err)
 {
     *out = (struct options){.env = "prod"};
     for (int i = 1; i < argc; i++) {
+        if (out->mode == MODE_COMPLETE) {
+            add_file(out, argv, argv[i]);
+            continue;
+        }
         if (argv[i][0] != '-' || !argv[i][1]) {
             if (out->mode == MODE_TEST || out->mode == MODE_SIMULATE)
                 add_file(out, argv, argv[i]);
@@ -135,58 +263,15 @@ bool options_parse(struct options *out, int argc, char **argv, struct err *err)
             return false;
         i += took;
     }
+    if (out->mode == MODE_HELP || out->mode == MODE_COMPLETE)
+        return true;
     if (out->nargs && out->mode != MODE_COMMAND)
         return err_set(err, "\"%s\": arguments go with a command, such as -reload dry-run=1", out->args[0]);
     if (out->mode == MODE_TEST && !out->nfiles)
         return err_set(err, "-test: the files with the tests come behind it");
-    if (out->mode != MODE_HELP && !out->simulate != !out->journal)
+    if (!out->simulate != !out->journal)
         return err_set(err, "-simulate SCRIPT and -journal FILE go together");
     if (!out->env[0] || strpbrk(out->env, "/ \t\n"))
         return err_set(err, "-env: \"%s\" can't be the name of an env", out->env);
     return true;
-}
-
-const char *options_help(void)
-{
-    return "fota_monitor supervises the services of one host.\n"
-           "\n"
-           "Run the monitor, in the foreground (fota_monitor.sh start puts it in the background):\n"
-           "  fota_monitor -env test                    the services of env \"test\" in conf/conf.json (default: "
-           "prod)\n"
-           "  fota_monitor -env dev -conf='port=8080;clog.mode=1'\n"
-           "                                            the same with values of conf.json overridden\n"
-           "  fota_monitor -env test -check             judge conf.json and the scripts, start nothing\n"
-           "  fota_monitor -test FILES                  run tests of scripts (fm.test), in simulated time\n"
-           "  fota_monitor -env test -simulate new.lua -journal run/test.events.jsonl\n"
-           "                                            what new.lua would have made of what happened\n"
-           "\n"
-           "Ask the running monitor (SERVICES: a name, a list a,b, or all):\n"
-           "  -status [SERVICES]       which are up, and which are not\n"
-           "  -start SERVICES          start, and wait until they are up\n"
-           "  -stop SERVICES           stop, and wait until they are down\n"
-           "  -restart SERVICES        stop and start, and wait\n"
-           "  -grestart SERVICES       restart by their own means (graceful.signal)\n"
-           "  -history SERVICES        what happened to them, newest last (-lines N)\n"
-           "  -events [SERVICES]       what happens to all, also before the monitor was started (-lines N, -follow)\n"
-           "  -log SERVICES            the end of their console logs, and what comes after it (-lines N, -follow)\n"
-           "  -metrics                 figures about the monitor and its services, as Prometheus reads them\n"
-           "  -why SERVICES            why they are in the state they are in\n"
-           "  -reload [dry-run=1]      apply changed scripts and conf.json, or only show what would change\n"
-           "  -NAME [SERVICES] [key=value ...]\n"
-           "                           any other command the monitor knows\n"
-           "\n"
-           "Options:\n"
-           "  -env NAME                the env (default: prod)\n"
-           "  -conf 'PATH=VALUE;...'   override values of conf.json, by dotted path\n"
-           "  -home DIR                the folder that holds conf/ and lua/\n"
-           "  -host HOST:PORT          a monitor elsewhere; https://HOST:PORT when it has a certificate\n"
-           "  -ca FILE                 certificates to trust then (PEM)\n"
-           "  -fingerprint sha256//... the public key to trust, whoever vouches for it\n"
-           "  -token-file FILE         the token to show to it\n"
-           "  -format text|table|json  of the answer\n"
-           "  -timeout SECONDS         how long to wait for it\n"
-           "  -h, -version\n"
-           "\n"
-           "Exit codes: 0 all well, 1 a service failed or is not up, 2 usage or configuration,\n"
-           "3 the command itself failed, 4 the monitor can't be reached, 5 refused.\n";
 }

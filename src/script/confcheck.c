@@ -1,7 +1,7 @@
 #include "confcheck.h"
 
 #include "confjson.h"
-#include "confnear.h"
+#include "near.h"
 
 #include <lua.h>
 
@@ -303,10 +303,10 @@ static bool is_known(const struct confkeys *keys, const char *name)
 static bool fail_unknown(struct confcheck *c, const struct confkeys *keys, const char *name, size_t len)
 {
     const char *nearest = NULL;
-    unsigned limit = confnear_limit(len), best = limit + 1;
+    unsigned limit = near_limit(len), best = limit + 1;
     struct buf message = {0};
     for (size_t i = 0; i < keys->n; i++) {
-        unsigned d = confnear_distance(name, len, keys->keys[i].name, limit);
+        unsigned d = near_distance(name, len, keys->keys[i].name, limit);
         nearest = d < best ? keys->keys[i].name : nearest;
         best = MIN(best, d);
     }

@@ -1,9 +1,9 @@
 #include "confsvrs.h"
 
 #include "confjson.h"
-#include "confnear.h"
 #include "environ.h"
 #include "launch.h"
+#include "near.h"
 
 #include <lua.h>
 
@@ -203,11 +203,11 @@ static bool read_policy_params(struct confcheck *c, struct conf_service *s)
 static bool check_policy(struct confcheck *c, const char *name)
 {
     const char *nearest = NULL;
-    unsigned best = confnear_limit(strlen(name)) + 1;
+    unsigned best = near_limit(strlen(name)) + 1;
     if (!c->policies || !strcmp(name, "core"))
         return true;
     for (char *const *p = c->policies; *p; p++) {
-        unsigned distance = confnear_distance(name, strlen(name), *p, best);
+        unsigned distance = near_distance(name, strlen(name), *p, best);
         if (distance == 0 && !strcmp(name, *p))
             return true;
         if (distance < best) {

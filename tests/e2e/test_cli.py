@@ -114,18 +114,31 @@ def test_formats(shared):
         2, "", '{"error":{"code":"unknown_service","message":"service[x] not configured"}}\n')
 
 
+LIST = "fota_monitor -status lists the services.\n"
+
+
 def test_unknown_names(shared):
-    assert said(shared.cli("-status", "x")) == (2, "", "Error: service[x] not configured\n")
-    assert said(shared.cli("-stop", "alpha,x")) == (2, "", "Error: service[x] not configured\n")
-    assert said(shared.cli("-bogus", "alpha")) == (
-        2, "", "Error: command[bogus] unknown; command=help lists them all\n")
-    assert said(shared.cli("-stop")) == (2, "", "Error: command[stop] needs a service: a name, a list a,b, or all\n")
+    for words, message, hint in [
+            (("-status", "x"), "service[x] not configured", LIST),
+            (("-stop", "alpha,x"), "service[x] not configured", LIST),
+            (("-why", "alhpa"), "service[alhpa] not configured", "Did you mean alpha?\n"),
+            (("-why", "gon,alpha"), "service[gon] not configured", "Did you mean gone?\n"),
+            (("-why", "al"), "service[al] not configured", "Did you mean alpha?\n"),
+            (("-bogus", "alpha"), "command[bogus] unknown; command=help lists them all",
+             "fota_monitor -h lists the commands.\n"),
+            (("-restrat", "alpha"), "command[restrat] unknown; command=help lists them all", "Did you mean -restart?\n"),
+            (("-stauts",), "command[stauts] unknown; command=help lists them all", "Did you mean -status?\n"),
+            (("-tokenfile=x",), "command[tokenfile] unknown; command=help lists them all", "Did you mean -token-file?\n"),
+            (("-stop",), "command[stop] needs a service: a name, a list a,b, or all", ""),
+    ]:
+        assert said(shared.cli(*words)) == (2, "", f"Error: {message}\n{hint}"), words
     assert said(shared.cli("-version=1", "-status", "x"))[0] == 2
+    assert shared.http("/?command=why&service=alhpa").text == "Error: service[alhpa] not configured\n", "over HTTP as ever"
 
 
 def test_whatever_a_name_contains_arrives_as_it_is(shared):
     for name in ["a&b", "a=b", "a b", "a%20b", "a+b", "é", "服务", "a;b", "'\"", "\\", "x" * 1000]:
-        assert said(shared.cli(f"-status={name}")) == (2, "", f"Error: service[{name}] not configured\n")
+        assert said(shared.cli(f"-status={name}")) == (2, "", f"Error: service[{name}] not configured\n{LIST}")
 
 
 def test_a_list_longer_than_a_query_may_be(shared):
@@ -208,6 +221,8 @@ def test_the_last_one_wins(shared):
     (["status"], '"status" stands where an option (-name) or an argument (key=value) is expected'),
     (["-status", "a", "b"], '"b" stands where an option (-name) or an argument (key=value) is expected'),
     (["-status", "a", "-stop", "b"], "-status and -stop: one command at a time"),
+    (["-evn", "test", "-status"], "-evn and -status: one command at a time; did you mean -env by -evn?"),
+    (["-status", "a", "-fromat=json"], "-status and -fromat: one command at a time; did you mean -format by -fromat?"),
     (["dry-run=1"], '"dry-run=1": arguments go with a command, such as -reload dry-run=1'),
     (["-check", "a=b"], '"a=b": arguments go with a command, such as -reload dry-run=1'),
     (["-env", "", "-status"], '-env: "" can\'t be the name of an env'),
@@ -221,27 +236,6 @@ def test_version():
     cmake = (TOP / "CMakeLists.txt").read_text(encoding="utf-8")
     version = re.search(r"project\(fota_monitor VERSION ([\d.]+)", cmake)[1]
     assert said(run("-version")) == (0, f"fota_monitor {version}\n", "")
-
-
-def test_help_shows_the_commands_of_the_running_monitor(shared):
-    done = shared.cli("-h")
-    assert (done.returncode, done.stderr) == (0, "")
-    own, _, running = done.stdout.partition("\nCommands of the running monitor:\n")
-    assert running == shared.get("help").text
-    for option in ("-env", "-conf", "-home", "-host", "-token-file", "-format", "-timeout", "-check", "-version"):
-        assert option in own
-    for command in re.findall(r"^(\w+) ", running, re.M):
-        assert f"-{command}" in own or command in ("help", "version")
-    assert "Exit codes: 0 " in own
-
-
-def test_help_without_a_monitor(monitor):
-    done = run("-h", env={"FOTA_MONITOR_HOME": "/nonexistent"})
-    assert (done.returncode, done.stderr) == (0, "") and "Commands of the running monitor" not in done.stdout
-    monitor.conf(port=free_port())
-    done = monitor.cli("-h")
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.endswith("\nCommands of the running monitor:\n(it does not answer)\n")
 
 
 # ---- homes and hosts
@@ -328,7 +322,8 @@ def test_exit_codes(status, headers, code):
     with Fake(status, headers=headers) as fake:
         done = run("-host", fake.address, "-status")
     assert done.returncode == code
-    assert (done.stdout, done.stderr) == (("well\n", "") if code in (0, 1) else ("", "well\n"))
+    hint = "-token-file FILE shows the token: a copy of run/ENV.token beside that monitor's conf/.\n"
+    assert (done.stdout, done.stderr) == (("well\n", "") if code in (0, 1) else ("", "well\n" + (hint if code == 5 else "")))
 
 
 def test_what_is_asked_and_with_which_token(tmp_path):

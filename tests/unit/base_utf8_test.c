@@ -49,10 +49,34 @@ static void a_cut_never_tears_a_character(void **state)
     assert_int_equal(utf8_cut("中文", 6, 5), 3);
 }
 
+static unsigned width(const char *s)
+{
+    return utf8_width(s, strlen(s));
+}
+
+static void columns_on_a_terminal(void **state)
+{
+    (void)state;
+    assert_int_equal(width(""), 0);
+    assert_int_equal(width("web-1"), 5);
+    assert_int_equal(width("naïve"), 5);
+    assert_int_equal(width("网关服务"), 8);
+    assert_int_equal(width("サーバ"), 6);
+    assert_int_equal(width("서버"), 4);
+    assert_int_equal(width("ｗｅｂ"), 6); /* fullwidth */
+    assert_int_equal(width("cafe\u0301"), 4);
+    assert_int_equal(width("เซิร์ฟเวอร์"), 8); /* three of its marks stand above others */
+    assert_int_equal(width("😀"), 2);
+    assert_int_equal(width("\xff\xfe"), 2);
+    assert_int_equal(width("a\033\nb"), 2);
+    assert_int_equal(utf8_width("网关", 3), 2);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(lengths),
+        cmocka_unit_test(columns_on_a_terminal),
         cmocka_unit_test(a_cut_never_tears_a_character),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,4 +1,4 @@
-#include "confnear.h"
+#include "near.h"
 
 #include <ctype.h>
 #include <string.h>
@@ -10,12 +10,12 @@ static char low(char c)
     return (char)tolower((unsigned char)c);
 }
 
-unsigned confnear_limit(size_t len)
+unsigned near_limit(size_t len)
 {
     return len <= 3 ? 1 : len <= 8 ? 2 : 3;
 }
 
-unsigned confnear_distance(const char *word, size_t len, const char *known, unsigned limit)
+unsigned near_distance(const char *word, size_t len, const char *known, unsigned limit)
 {
     size_t known_len = strlen(known);
     if (len > WORD_MAX || known_len > WORD_MAX)

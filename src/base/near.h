@@ -1,14 +1,14 @@
 /* The known word a mistyped one was probably meant to be. */
-#ifndef FM_CONFNEAR_H
-#define FM_CONFNEAR_H
+#ifndef FM_NEAR_H
+#define FM_NEAR_H
 
 #include "base.h"
 
 /* How many letters must be changed, added, dropped or swapped with their neighbour to make `known` of the word, upper
  * and lower case being the same; anything over `limit` counts as limit + 1. */
-unsigned confnear_distance(const char *word, size_t len, const char *known, unsigned limit);
+unsigned near_distance(const char *word, size_t len, const char *known, unsigned limit);
 
 /* The furthest distance at which a word of that length still looks like a slip. */
-unsigned confnear_limit(size_t len);
+unsigned near_limit(size_t len);
 
 #endif
