@@ -3,6 +3,7 @@
 #include "buf.h"
 #include "simbehave.h"
 #include "simconsole.h"
+#include "simlater.h"
 #include "simproc.h"
 
 #include <errno.h>
@@ -13,28 +14,13 @@
 #define TURNS_PER_MS 1000
 #define SIGNALS_MAX 65536
 
-struct scan {
-    struct scan *next;
-    int64_t due_ms;
-    struct simproc_picture picture;
-    world_scan_fn *fn;
-    void *arg;
-};
-
-struct job {
-    struct job *next;
-    int64_t due_ms;
-    struct world_work *work;
-};
-
 struct world_sim {
     struct world base;
-    int64_t now_ms, wall_offset_ms, scan_ms, work_ms;
+    int64_t now_ms, wall_offset_ms;
     uid_t uid;
     struct simproc_table processes;
-    struct scan *scans; /* in due order */
-    struct job *jobs;   /* in due order */
-    int scan_error, table_error, adopt_error;
+    struct simlater later;
+    int adopt_error;
     struct simbehave settings;
     struct simconsoles consoles;
     bool foreign_status;
@@ -213,79 +199,26 @@ static void release(struct world *w, struct proc *p)
     *p = (struct proc){.pidfd = -1};
 }
 
-/* ---- scans, consoles */
-
-static void free_scan(struct scan *s)
-{
-    simproc_picture_fini(&s->picture);
-    free(s);
-}
+/* ---- scans, work, consoles */
 
 static int scan(struct world *w, struct procfs_known *known, size_t nknown, world_scan_fn *fn, void *arg)
 {
-    struct world_sim *ws = self(w);
-    struct scan *s = ws->scan_error ? NULL : calloc(1, sizeof *s), **last = &ws->scans;
-    int r = s                ? simproc_picture(&ws->processes, known, nknown, &s->picture)
-            : ws->scan_error ? -ws->scan_error
-                             : -ENOMEM;
-    free(known);
-    if (!s || r) {
-        free(s);
-        return r;
-    }
-    s->due_ms = ws->now_ms + ws->scan_ms;
-    s->fn = fn;
-    s->arg = arg;
-    s->picture.table.error = -ws->table_error;
-    if (ws->table_error)
-        s->picture.table.count = 0;
-    while (*last && (*last)->due_ms <= s->due_ms)
-        last = &(*last)->next;
-    s->next = *last;
-    *last = s;
-    return 0;
+    return simlater_scan(&self(w)->later, &self(w)->processes, known, nknown, fn, arg);
 }
 
 static void unscan(struct world *w, const void *arg)
 {
-    for (struct scan **link = &self(w)->scans; *link;) {
-        struct scan *s = *link;
-        if (s->arg != arg) {
-            link = &s->next;
-            continue;
-        }
-        *link = s->next;
-        free_scan(s);
-    }
+    simlater_unscan(&self(w)->later, arg);
 }
 
-/* Run at its time on the loop's own thread: here nothing happens at once. */
 static int work(struct world *w, struct world_work *k)
 {
-    struct world_sim *ws = self(w);
-    struct job *j = calloc(1, sizeof *j), **last = &ws->jobs;
-    if (!j)
-        return -ENOMEM;
-    *j = (struct job){.due_ms = ws->now_ms + ws->work_ms, .work = k};
-    while (*last && (*last)->due_ms <= j->due_ms)
-        last = &(*last)->next;
-    j->next = *last;
-    *last = j;
-    return 0;
+    return simlater_work(&self(w)->later, k);
 }
 
 static void unwork(struct world *w, const void *owner)
 {
-    for (struct job **link = &self(w)->jobs; *link;) {
-        struct job *j = *link;
-        if (j->work->owner != owner) {
-            link = &j->next;
-            continue;
-        }
-        *link = j->next;
-        j->work->done(j->work, false);
-        free(j);
-    }
+    simlater_unwork(&self(w)->later, owner);
 }
 
 static int64_t log_size(struct world *w, const char *log_path)
@@ -341,23 +274,14 @@ struct world *world_sim_new(int64_t mono_start_ms, int64_t wall_start_ms)
                              .wall_offset_ms = wall_start_ms - mono_start_ms,
                              .uid = geteuid()};
     simproc_table_init(&ws->processes, &ws->now_ms);
+    ws->later.now_ms = &ws->now_ms;
     return &ws->base;
 }
 
 void world_sim_free(struct world *w)
 {
     struct world_sim *ws = self(w);
-    while (ws->scans) {
-        struct scan *s = ws->scans;
-        ws->scans = s->next;
-        free_scan(s);
-    }
-    while (ws->jobs) {
-        struct job *j = ws->jobs;
-        ws->jobs = j->next;
-        j->work->done(j->work, false);
-        free(j);
-    }
+    simlater_fini(&ws->later);
     simproc_table_fini(&ws->processes);
     simbehave_fini(&ws->settings);
     simconsole_fini(&ws->consoles);
@@ -371,8 +295,7 @@ void world_sim_free(struct world *w)
 /* When the next thing happens; -1: never. */
 static int64_t next_due(const struct world_sim *ws)
 {
-    const int64_t due[] = {timers_next(&ws->base.timers), timers_next(&ws->processes.ends),
-                           ws->scans ? ws->scans->due_ms : -1, ws->jobs ? ws->jobs->due_ms : -1,
+    const int64_t due[] = {timers_next(&ws->base.timers), timers_next(&ws->processes.ends), simlater_next(&ws->later),
                            ws->processes.told_first ? ws->processes.told_first->queued_ms : -1};
     int64_t first = -1;
     for (size_t i = 0; i < ARRAY_LEN(due); i++)
@@ -393,40 +316,12 @@ static void tell_ends(struct world_sim *ws)
     }
 }
 
-static void tell_scans(struct world_sim *ws)
-{
-    size_t due = 0;
-    for (const struct scan *s = ws->scans; s && s->due_ms <= ws->now_ms; s = s->next)
-        due++;
-    for (; due && ws->scans; due--) {
-        struct scan *s = ws->scans;
-        ws->scans = s->next;
-        s->fn(s->arg, &s->picture.table);
-        free_scan(s);
-    }
-}
-
-static void do_work(struct world_sim *ws)
-{
-    size_t due = 0;
-    for (const struct job *j = ws->jobs; j && j->due_ms <= ws->now_ms; j = j->next)
-        due++;
-    for (; due && ws->jobs; due--) {
-        struct job *j = ws->jobs;
-        ws->jobs = j->next;
-        j->work->run(j->work);
-        j->work->done(j->work, true);
-        free(j);
-    }
-}
-
 /* One turn of a loop: in the order in which the real one would come to it. */
 static void turn(struct world_sim *ws)
 {
     timers_run(&ws->processes.ends, ws->now_ms);
     timers_run(&ws->base.timers, ws->now_ms);
-    tell_scans(ws);
-    do_work(ws);
+    simlater_run(&ws->later);
     tell_ends(ws);
 }
 
@@ -572,22 +467,22 @@ void world_sim_set_slow_init(struct world *w, bool slow)
 
 void world_sim_set_scan_ms(struct world *w, int64_t ms)
 {
-    self(w)->scan_ms = ms;
+    self(w)->later.scan_ms = ms;
 }
 
 void world_sim_set_work_ms(struct world *w, int64_t ms)
 {
-    self(w)->work_ms = ms;
+    self(w)->later.work_ms = ms;
 }
 
 void world_sim_fail_scans(struct world *w, int error)
 {
-    self(w)->scan_error = error;
+    self(w)->later.scan_error = error;
 }
 
 void world_sim_spoil_scans(struct world *w, int error)
 {
-    self(w)->table_error = error;
+    self(w)->later.table_error = error;
 }
 
 void world_sim_fail_adoptions(struct world *w, int error)
