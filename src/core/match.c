@@ -93,10 +93,17 @@ static int look_named(const struct run *r, const char *name)
     return -1;
 }
 
+static bool is_like(const struct match_look *look, const char *line, size_t len, uid_t uid)
+{
+    return look->uid == uid && look->cmdline && look->cmdline_len == len && !memcmp(look->cmdline, line, len);
+}
+
 /* The look with exactly this command line and user; `want` (a marker's look, or -1)
- * is preferred where several services are written alike. */
+ * is preferred where several services are written alike, else the first of them. */
 static int look_like(const struct run *r, const char *line, size_t len, uid_t uid, int want)
 {
+    if (want >= 0 && is_like(&r->looks[want], line, len, uid))
+        return want;
     uint64_t h = hash_bytes(line, len);
     size_t lo = 0, hi = r->nindex;
     while (lo < hi) {
@@ -106,15 +113,10 @@ static int look_like(const struct run *r, const char *line, size_t len, uid_t ui
         else
             hi = mid;
     }
-    int best = -1;
-    for (; lo < r->nindex && r->index[lo].hash == h; lo++) {
-        const struct match_look *look = &r->looks[r->index[lo].look];
-        if (look->uid != uid || look->cmdline_len != len || memcmp(look->cmdline, line, len) != 0)
-            continue;
-        if (best < 0 || r->index[lo].look == want)
-            best = r->index[lo].look;
-    }
-    return best;
+    for (; lo < r->nindex && r->index[lo].hash == h; lo++)
+        if (is_like(&r->looks[r->index[lo].look], line, len, uid))
+            return r->index[lo].look;
+    return -1;
 }
 
 /* A marked process may have given up its user; without a marker the user is part of the likeness. */
