@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
@@ -136,8 +137,18 @@ static void release(struct world *w, struct proc *p)
 
 /* ---- work off the loop */
 
+/* A thread of the pool that is woken must not take the loop's processor away in the middle of a turn. */
+static void give_way(void)
+{
+    static _Thread_local bool done;
+    if (!done && sched_getscheduler(0) == SCHED_OTHER)
+        sched_setscheduler(0, SCHED_BATCH, &(struct sched_param){0});
+    done = true;
+}
+
 static void run_job(uv_work_t *req)
 {
+    give_way();
     struct world_work *k = CONTAINER_OF(req, struct job, req)->work;
     k->run(k);
 }

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -243,7 +244,7 @@ static void the_world_may_end_during_a_look(void **state)
 struct task {
     struct world_work work;
     pthread_t thread;
-    int ran, done;
+    int ran, done, policy;
     bool wanted;
 };
 
@@ -251,6 +252,7 @@ static void run_task(struct world_work *k)
 {
     struct task *t = CONTAINER_OF(k, struct task, work);
     t->thread = pthread_self();
+    t->policy = sched_getscheduler(0);
     t->ran++;
 }
 
@@ -282,6 +284,19 @@ static void work_is_done_in_another_thread_and_told_on_the_loop(void **state)
     assert_false(gone.wanted);
 }
 
+/* Whoever is woken to do it must not take the loop's processor away. */
+static void work_does_not_push_the_loop_aside(void **state)
+{
+    (void)state;
+    struct task t = {0};
+    if (sched_getscheduler(0) != SCHED_OTHER)
+        skip();
+    begin_task(&t, &t);
+    run_until(&t.done);
+    assert_int_equal(t.policy, SCHED_BATCH);
+    assert_int_equal(sched_getscheduler(0), SCHED_OTHER);
+}
+
 /* Whatever was asked for comes back, so that its memory can be freed. */
 static void work_comes_back_when_the_world_ends(void **state)
 {
@@ -306,6 +321,7 @@ int main(void)
         TEST(looks_are_told_later),
         TEST(the_world_may_end_during_a_look),
         TEST(work_is_done_in_another_thread_and_told_on_the_loop),
+        TEST(work_does_not_push_the_loop_aside),
         TEST(work_comes_back_when_the_world_ends),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
