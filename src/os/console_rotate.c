@@ -18,7 +18,7 @@
 #define QUIET_MS 100              /* nobody has written for so long: a file may be emptied */
 #define SAME_MAX (1 << 20)        /* compared to tell whether a copy is complete */
 #define HOLLOW (4 << 20)          /* bytes given back at a time */
-#define HOLLOW_REST 4             /* so many times as long as that took is waited before the next */
+#define HOLLOW_REST 12            /* so many times as long as that took is waited before the next */
 #define HOLLOW_REST_MAX_NS 50000000
 #define CHASES 200 /* so often it is waited for a line end before a file is emptied in use */
 #define CHASE_NS 100000
@@ -437,11 +437,13 @@ static void hollow_out(struct console_rotate *r)
     if (!r->front_moved || !(r->ways & (CONSOLE_ROTATE_COLLAPSE | CONSOLE_ROTATE_PUNCH)))
         return;
     for (int64_t at = 0, to = r->intent.from; at < to && !atomic_load(&r->stop); at += HOLLOW) {
+        posix_fadvise(r->fd, at, MIN(HOLLOW, to - at), POSIX_FADV_DONTNEED); /* for this nobody has to wait */
         int64_t begin = now_ns();
         if (fallocate(r->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, at, MIN(HOLLOW, to - at)))
             return;
         int64_t rest = MIN((now_ns() - begin) * HOLLOW_REST, HOLLOW_REST_MAX_NS);
-        nanosleep(&(struct timespec){.tv_nsec = rest}, NULL);
+        if (at + HOLLOW < to)
+            nanosleep(&(struct timespec){.tv_nsec = rest}, NULL);
     }
 }
 
