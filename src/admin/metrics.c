@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <time.h>
 #include <unistd.h>
 
 #define WINDOW_NS (60 * UINT64_C(1000000000))
@@ -258,12 +259,18 @@ static void add_process(struct buf *b, const struct monitor *m)
                 (int64_t)limit.rlim_cur);
 }
 
+static void add_longest(struct buf *b, const char *name, const char *help, const uint64_t worst_ns[2])
+{
+    add_one_milli(b, name, METRICS_GAUGE, help, (int64_t)((MAX(worst_ns[0], worst_ns[1]) + 999999) / 1000000));
+}
+
 static void add_lag(struct buf *b, const struct metrics_lag *lag)
 {
-    uint64_t worst = MAX(lag->worst_ns[0], lag->worst_ns[1]);
-    add_one_milli(b, "fota_monitor_loop_lag_seconds", METRICS_GAUGE,
-                  "The longest that the loop was busy in one go during the last minute or two.",
-                  (int64_t)((worst + 999999) / 1000000));
+    add_longest(b, "fota_monitor_loop_lag_seconds",
+                "The longest that the loop was busy in one go during the last minute or two.", lag->worst_ns);
+    add_longest(b, "fota_monitor_loop_lag_cpu_seconds",
+                "The most processor time that the loop used in one go during the last minute or two.",
+                lag->worst_cpu_ns);
     add_one_milli(b, "fota_monitor_loop_busy_seconds_total", METRICS_COUNTER, "How long the loop was busy in all.",
                   (int64_t)(lag->busy_ns / 1000000));
 }
@@ -341,26 +348,39 @@ void metrics_add_source(struct admin *admin, struct metrics_source *s)
 
 /* ---- the loop */
 
-/* Before the loop waits: since the last time it has waited, and worked the rest. */
+static uint64_t cpu_ns(void)
+{
+    struct timespec t;
+    return clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t) ? 0 : (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
+/* Before the loop waits: since the last time it has waited, and worked the rest. The first turn begins here. */
 static void on_prepare(uv_prepare_t *prepare)
 {
     struct metrics_lag *lag = CONTAINER_OF(prepare, struct metrics_lag, prepare);
-    uint64_t now = uv_hrtime(), idle = uv_metrics_idle_time(prepare->loop);
+    uint64_t now = uv_hrtime(), idle = uv_metrics_idle_time(prepare->loop), cpu = cpu_ns();
     uint64_t gone = now - lag->turn_ns, waited = idle - lag->idle_ns, busy = gone > waited ? gone - waited : 0;
+    uint64_t used = cpu - lag->cpu_ns;
+    bool begun = lag->turn_ns != 0;
     lag->turn_ns = now;
     lag->idle_ns = idle;
+    lag->cpu_ns = cpu;
+    if (!begun)
+        return;
     lag->busy_ns += busy;
     if (now - lag->window_ns >= WINDOW_NS) {
         lag->window_ns = now;
         lag->worst_ns[1] = lag->worst_ns[0];
-        lag->worst_ns[0] = 0;
+        lag->worst_cpu_ns[1] = lag->worst_cpu_ns[0];
+        lag->worst_ns[0] = lag->worst_cpu_ns[0] = 0;
     }
     lag->worst_ns[0] = MAX(lag->worst_ns[0], busy);
+    lag->worst_cpu_ns[0] = MAX(lag->worst_cpu_ns[0], used);
 }
 
 void metrics_lag_start(struct metrics_lag *lag, uv_loop_t *loop)
 {
-    *lag = (struct metrics_lag){.turn_ns = uv_hrtime(), .window_ns = uv_hrtime()};
+    *lag = (struct metrics_lag){.window_ns = uv_hrtime()};
     uv_loop_configure(loop, UV_METRICS_IDLE_TIME);
     uv_prepare_init(loop, &lag->prepare);
     uv_prepare_start(&lag->prepare, on_prepare);

@@ -31,10 +31,11 @@ void metrics_milli(struct buf *b, const char *name, const char *label, const cha
 /* How long the loop is kept busy in one go, so that whatever happens meanwhile waits. */
 struct metrics_lag {
     uv_prepare_t prepare;
-    uint64_t turn_ns, idle_ns; /* when this turn began; what the loop had idled by then */
-    uint64_t busy_ns;          /* in all */
-    uint64_t window_ns;        /* when the current minute began */
-    uint64_t worst_ns[2];      /* the longest turn of this minute and of the one before */
+    uint64_t turn_ns, idle_ns, cpu_ns; /* when this turn began (0: none yet); what had been idled and used by then */
+    uint64_t busy_ns;                  /* in all */
+    uint64_t window_ns;                /* when the current minute began */
+    uint64_t worst_ns[2];              /* the longest turn of this minute and of the one before */
+    uint64_t worst_cpu_ns[2];          /* the same in processor time of the loop's thread */
 };
 
 /* Begins to measure; before any other prepare handle of the loop is started, and before it runs.

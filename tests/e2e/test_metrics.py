@@ -112,6 +112,7 @@ def test_the_monitor(running):
     assert abs(found["process_start_time_seconds",] - started) < 3
     assert found["fota_monitor_loop_busy_seconds_total",] > 0
     assert 0 < found["fota_monitor_loop_lag_seconds",] < 10
+    assert 0 < found["fota_monitor_loop_lag_cpu_seconds",] < 10
     assert found["fota_monitor_info", "0.1.0", "test"] == 1
 
 
