@@ -12,7 +12,7 @@
 #define TICK_MS 60000     /* between two looks at everything, and the longest that a jump of the clock goes unnoticed */
 #define SIZE_TICK_MS 1000 /* between two looks at the sizes, where they matter */
 #define SOON_MS 100       /* the same, where one grows so fast that it would be late then */
-#define START_MS 1000     /* so long services wait for the first look */
+#define START_MS 1000     /* so long services wait for the first look, and old days for the services */
 
 struct looking {
     struct world_work work;
@@ -225,6 +225,7 @@ static void pruning_done(struct world_work *k, bool wanted)
 static void prune(struct consoles *l)
 {
     l->prune_again = l->pruning;
+    l->old_days = false;
     if (l->pruning)
         return;
     struct pruning *p = calloc(1, sizeof *p);
@@ -478,7 +479,7 @@ void consoles_set_tick(struct consoles *l)
 {
     int64_t wall = consoles_wall_ms(l), wait = l->m->conf->log.max_size ? SIZE_TICK_MS : TICK_MS;
     wait = MIN(wait, day_next_ms(wall) - wall);
-    if (l->looked)
+    if (l->looked || l->old_days)
         wait = MIN(wait, START_MS);
     if (l->hurry && l->m->conf->log.max_size)
         wait = MIN(wait, SOON_MS);
@@ -503,7 +504,8 @@ static void on_tick(struct timer *t)
         consoles_look(l, true);
     else if (l->m->conf->log.max_size)
         consoles_look(l, false);
-    if (today == before + 1) /* not when the clock was set: it may be wrong */
+    l->old_days = l->old_days || today == before + 1; /* not when the clock was set: it may be wrong */
+    if (l->old_days && !l->m->queue_head)
         prune(l);
     consoles_move_start(l);
     consoles_set_tick(l);
@@ -519,7 +521,7 @@ void consoles_start(struct consoles *l, void (*looked)(struct monitor *m))
     day_refresh_zone();
     l->day = day_of(consoles_wall_ms(l));
     consoles_look(l, true);
-    prune(l);
+    l->old_days = true;
     consoles_set_tick(l);
 }
 
@@ -548,7 +550,7 @@ int consoles_index(struct consoles *l)
     l->npaths = next.npaths;
     if (l->full_ms) { /* it has begun */
         consoles_look(l, true);
-        prune(l);
+        l->old_days = true;
         consoles_set_tick(l);
     }
     return 0;

@@ -53,7 +53,8 @@ struct consoles {
     bool hurry;                 /* a log grows so fast that its size is looked at again soon */
     struct rotation *rotations; /* under way */
     unsigned running;
-    size_t next; /* whose turn it is to be rotated */
+    size_t next;   /* whose turn it is to be rotated */
+    bool old_days; /* there may be some to be removed, when no start waits */
     bool pruning, prune_again;
     struct consoles_memory memory; /* of the monitor before this one */
     char *memory_file;             /* NULL: a simulation, without logs */

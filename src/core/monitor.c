@@ -328,16 +328,28 @@ static void choose_looked(struct monitor *m)
     qsort(m->looked, m->nlooks, sizeof *m->looked, by_name);
 }
 
-int monitor_index(struct monitor *m)
+static size_t count_services(const struct monitor *m)
 {
-    free_looks(m); /* their names belong to a configuration that may be gone */
-    size_t count = m->nsvcs + 1;
+    size_t count = m->nsvcs;
     for (const struct service *s = m->removed; s; s = s->next_queued)
         count++;
-    int r = timers_reserve(&m->world->timers, count + OWN_TIMERS + m->world->timers.count);
+    return count;
+}
+
+/* What must be there before anything of a service is: room for its timer, what is known of its log. */
+static int make_room(struct monitor *m)
+{
+    int r = timers_reserve(&m->world->timers, count_services(m) + 1 + OWN_TIMERS + m->world->timers.count);
+    return r ? r : consoles_index(m->consoles);
+}
+
+static int index_looks(struct monitor *m)
+{
+    size_t count = count_services(m) + 1;
+    free_looks(m);
     m->looks = calloc(count, sizeof *m->looks);
     m->looked = calloc(count, sizeof(struct service *));
-    if (r || !m->looks || !m->looked) {
+    if (!m->looks || !m->looked) {
         free_looks(m);
         return -ENOMEM;
     }
@@ -347,7 +359,14 @@ int monitor_index(struct monitor *m)
         match_look_init(&m->looks[i], m->conf, s->conf, s->ids ? s->ids->uid : geteuid());
     }
     m->indexed = true;
-    return consoles_index(m->consoles);
+    return 0;
+}
+
+int monitor_index(struct monitor *m)
+{
+    free_looks(m); /* their names belong to a configuration that may be gone */
+    int r = make_room(m);
+    return r ? r : index_looks(m);
 }
 
 static bool add_services(struct monitor *m, struct err *err)
@@ -362,7 +381,7 @@ static bool add_services(struct monitor *m, struct err *err)
             return false;
         m->svcs[m->nsvcs++] = s;
     }
-    return monitor_index(m) ? err_nomem(err) : true;
+    return make_room(m) ? err_nomem(err) : true;
 }
 
 static bool open_journal(struct monitor *m, struct err *err)
@@ -421,6 +440,7 @@ void monitor_start(struct monitor *m)
     world_timer_set(m->world, &m->audit, MONITOR_AUDIT_MS);
     /* When the last line was written must be seen before there are new ones. */
     consoles_start(m->consoles, monitor_survey);
+    index_looks(m); /* meanwhile; without memory it is tried again by the survey */
 }
 
 void monitor_free(struct monitor *m)

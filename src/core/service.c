@@ -290,12 +290,12 @@ void service_launch(struct service *s)
         return;
     }
     struct proc_fault fault;
-    s->log_start = w->ops->log_size(w, l.log_path);
     int r = w->ops->spawn(w, &l.spec, l.log_path, &s->proc, &fault);
     if (r == -EAGAIN && fault.stage == PROC_STAGE_FORK && s->mon->ended.pid) {
         w->ops->release(w, &s->mon->ended); /* it may be the one process too many */
         r = w->ops->spawn(w, &l.spec, l.log_path, &s->proc, &fault);
     }
+    s->log_start = l.spec.log_at;
     if (r) {
         char why[1024];
         launch_fault_text(&l, &fault, why, sizeof why);

@@ -584,13 +584,14 @@ bool console_rotate_is_unfinished(const char *path)
 {
     struct console_name name;
     struct console_intent in;
+    struct buf beside = {0};
     char file[NAME_MAX + 1];
     if (console_name_init(&name, path, "", NULL))
         return false;
-    int dir = open(name.dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    bool found = dir >= 0 && !console_name_intent(&name, file) && console_intent_read(dir, file, &in);
-    if (dir >= 0)
-        close(dir);
+    if (!console_name_intent(&name, file))
+        buf_addf(&beside, "%s/%s", name.dir, file);
+    bool found = beside.len && !beside.failed && console_intent_read(AT_FDCWD, beside.data, &in);
+    buf_fini(&beside);
     console_name_fini(&name);
     return found;
 }

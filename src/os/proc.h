@@ -35,7 +35,8 @@ struct proc_spec {
     char *const *argv;
     char *const *envp;
     const char *dir;
-    int log_fd; /* becomes stdout and stderr */
+    int log_fd;     /* becomes stdout and stderr */
+    int64_t log_at; /* where what the process writes to it begins (console_size); not for proc_spawn */
     const struct proc_limit *limits;
     size_t nlimits;
     bool set_ids; /* apply uid, gid and groups */

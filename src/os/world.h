@@ -37,7 +37,7 @@ struct world_ops {
     int64_t (*wall_ms)(struct world *w);
 
     /* Starts a process whose console is the file log_path (opened for appending; log_fd
-     * of the spec is filled in). As proc_spawn otherwise. */
+     * and log_at of the spec are filled in). As proc_spawn otherwise. */
     int (*spawn)(struct world *w, struct proc_spec *spec, const char *log_path, struct proc *out,
                  struct proc_fault *fault);
     int (*adopt)(struct world *w, pid_t pid, uint64_t start_ticks, struct proc *out);

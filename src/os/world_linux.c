@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <uv.h>
 
@@ -77,6 +78,13 @@ static bool is_last(int fd)
     return next < 0 || (rlim_t)next + SPARE_DESCRIPTORS >= limit.rlim_cur;
 }
 
+/* Most logs are empty when a service is started anew, or have just begun. */
+static int64_t length_of(int fd, const char *log_path)
+{
+    struct stat st;
+    return fstat(fd, &st) || st.st_size == 0 ? 0 : console_size(log_path);
+}
+
 static int spawn(struct world *w, struct proc_spec *spec, const char *log_path, struct proc *out,
                  struct proc_fault *fault)
 {
@@ -92,6 +100,7 @@ static int spawn(struct world *w, struct proc_spec *spec, const char *log_path, 
         return fd;
     }
     spec->log_fd = fd;
+    spec->log_at = length_of(fd, log_path);
     int r = proc_spawn(spec, out, fault);
     close(fd);
     return r;

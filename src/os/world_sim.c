@@ -88,6 +88,11 @@ static int start(struct world_sim *ws, const struct proc_spec *spec, const char 
     return 0;
 }
 
+static int64_t log_size(struct world *w, const char *log_path)
+{
+    return simconsole_size(&self(w)->consoles, log_path);
+}
+
 static int spawn(struct world *w, struct proc_spec *spec, const char *log_path, struct proc *out,
                  struct proc_fault *fault)
 {
@@ -98,6 +103,7 @@ static int spawn(struct world *w, struct proc_spec *spec, const char *log_path, 
     *out = (struct proc){.pidfd = -1};
     *fault = (struct proc_fault){0};
     ws->now_ms += MAX(b.spawn_ms, 0);
+    spec->log_at = log_size(w, log_path);
     int r = -b.spawn_error;
     if (!r && ws->room && ws->processes.count >= ws->room)
         r = -EAGAIN;
@@ -219,11 +225,6 @@ static int work(struct world *w, struct world_work *k)
 static void unwork(struct world *w, const void *owner)
 {
     simlater_unwork(&self(w)->later, owner);
-}
-
-static int64_t log_size(struct world *w, const char *log_path)
-{
-    return simconsole_size(&self(w)->consoles, log_path);
 }
 
 static char *tail(struct world *w, const char *log_path, int lines, size_t bytes)

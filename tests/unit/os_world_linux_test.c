@@ -127,7 +127,9 @@ static void start(struct owner *o, const char *script)
     struct proc_spec spec = {.exe = argv[0], .argv = argv, .envp = envp, .dir = "/", .umask = -1};
     struct proc_fault fault;
     *o = (struct owner){.watch.ended = on_ended};
+    int64_t before = w->ops->log_size(w, log_path);
     assert_int_equal(w->ops->spawn(w, &spec, log_path, &o->proc, &fault), 0);
+    assert_int_equal(spec.log_at, before);
     assert_int_equal(w->ops->watch(w, &o->proc, &o->watch), 0);
 }
 
