@@ -7,8 +7,8 @@ me=$0
 
 build_packages=(gcc libc6-dev cmake ninja-build pkg-config liblua5.4-dev lua-cjson-dev libmicrohttpd-dev libuv1-dev
     libcurl4-openssl-dev)
-test_packages=(libcmocka-dev python3 python3-pytest shellcheck clang-format clang-tidy curl openssl
-    procps nodejs groff-base zsh dpkg-dev file)
+test_packages=(libcmocka-dev python3 python3-pytest shellcheck clang clang-format clang-tidy libclang-rt-dev curl
+    openssl procps nodejs groff-base zsh dpkg-dev file)
 
 start_limit=30 # seconds until the admin port must answer; with thousands of services it takes its time
 stop_limit=10  # seconds from SIGTERM to SIGKILL

@@ -94,8 +94,10 @@ static uint64_t read_last_seq(int fd, int64_t size)
         return 0;
     text[n] = 0;
     for (ssize_t i = 0; i < n; i++) /* binary junk may hold NULs, which strstr would stop at */
-        if (!strncmp(text + i, key, sizeof key - 1))
-            last = MAX(last, strtoull(text + i + sizeof key - 1, NULL, 10));
+        if (!strncmp(text + i, key, sizeof key - 1)) {
+            uint64_t seq = strtoull(text + i + sizeof key - 1, NULL, 10);
+            last = seq <= EVENT_SEQ_MAX ? MAX(last, seq) : last;
+        }
     return last;
 }
 

@@ -33,6 +33,9 @@ enum event_kind {
     EVENT_KINDS,
 };
 
+/* No journal comes that far. A higher number is no event's: those after it could not be read back. */
+#define EVENT_SEQ_MAX UINT64_C(1000000000000000)
+
 #define EVENT_TEXT_SIZE 400 /* room for a path and, behind it, what is wrong with it */
 
 struct event {

@@ -41,7 +41,8 @@ static const struct jsonline_field fields[] = {
 
 uint64_t event_line_seq(const char *line, size_t len)
 {
-    return jsonline_head(line, len, "{\"seq\":");
+    uint64_t seq = jsonline_head(line, len, "{\"seq\":");
+    return seq <= EVENT_SEQ_MAX ? seq : 0;
 }
 
 bool event_line_parse(const char *line, size_t len, struct event *e, char service[EVENT_SERVICE_SIZE])
@@ -50,5 +51,5 @@ bool event_line_parse(const char *line, size_t len, struct event *e, char servic
     bool ok = jsonline_read(line, len, fields, ARRAY_LEN(fields), &l);
     *e = l.event;
     memcpy(service, l.service, sizeof l.service);
-    return ok && e->seq && e->kind != EVENT_KINDS;
+    return ok && e->seq && e->seq <= EVENT_SEQ_MAX && e->kind != EVENT_KINDS;
 }

@@ -125,6 +125,8 @@ static bool read_ms(struct cursor *c, int64_t *out)
         return false;
     if (take(c, '.') && (c->end - c->p < 3 || !read_digits(c, &rest) || rest > 999))
         return false;
+    if (seconds > INT64_MAX / 1000 - 1)
+        return false;
     *out = seconds * 1000 + rest;
     return true;
 }

@@ -71,7 +71,7 @@ static void take_line(const struct recall *r, const char *line, size_t len)
 /* What a text begins with may be the rest of a line: then it is none that can be read. */
 static void take_text(const struct recall *r, const char *text, size_t len)
 {
-    const char *p = text, *end = text + len;
+    const char *p = text, *end = len ? text + len : p;
     for (const char *eol; p < end && (eol = memchr(p, '\n', (size_t)(end - p))); p = eol + 1)
         take_line(r, p, (size_t)(eol - p));
 }

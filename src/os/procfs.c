@@ -164,7 +164,7 @@ static bool parse_stat(const char *text, struct procfs_stat *out)
     out->session = (pid_t)field[6];
     out->cpu_ms = (int64_t)((field[14] + field[15]) * 1000 / (unsigned long long)tick);
     out->start_ticks = field[22];
-    out->rss_kib = (int64_t)field[24] * page_kib;
+    out->rss_kib = (int64_t)(field[24] * (unsigned long long)page_kib);
     out->exit_status = (int)field[52];
     /* The kernel shows 0 to who may not look; a process of another user stays "unknown" then. */
     out->exit_status_known = n >= 52 && out->state == 'Z' && (geteuid() == 0 || out->exit_status != 0);

@@ -316,8 +316,12 @@ def test_a_client_that_never_reads(target):
     reset(sock)
 
 
-def test_five_hundred_idle_connections_do_not_stop_the_next(target):
-    idle = [connect(target) for _ in range(500)]
+def test_a_thousand_idle_connections_do_not_stop_the_next(target):
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < 1400:
+        pytest.skip("this test itself may not open so many")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 1400), hard))
+    idle = [connect(target) for _ in range(1000)]
     for sock in idle[::2]:
         sock.sendall(b"GET /?comm")
     began = time.monotonic()
@@ -325,11 +329,12 @@ def test_five_hundred_idle_connections_do_not_stop_the_next(target):
         assert target.get("status", "all", format="json").status == 200
     assert target.get("start", "spare").text == target.get("stop", "spare").text == "SUCCESS\n"
     assert time.monotonic() - began < 10
-    # The others are still welcome.
-    idle[1].sendall(GET % b"version")
-    assert b"200 OK" in idle[1].recv(4096)
+    # The youngest of them is still welcome.
+    idle[-1].sendall(GET % b"version")
+    assert b"200 OK" in idle[-1].recv(4096)
     for sock in idle:
         sock.close()
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_more_connections_than_it_takes(target):
@@ -349,13 +354,13 @@ def test_more_connections_than_it_takes(target):
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-def test_two_thousand_quick_connects(target):
+def test_ten_thousand_quick_connects(target):
     def knock(leave):
-        for _ in range(500):
+        for _ in range(4000):
             leave(connect(target))
 
     def ask(_):
-        for _ in range(500):
+        for _ in range(1000):
             with connect(target) as sock:
                 sock.sendall(b"GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
                 assert codes(read_all(sock)) == [200]
@@ -368,10 +373,12 @@ def test_two_thousand_quick_connects(target):
             failed.append(error)
     jobs = [(knock, reset), (knock, socket.socket.close), (ask, 0), (ask, 1)]
     jobs = [threading.Thread(target=run, args=job) for job in jobs]
+    began = time.monotonic()
     for job in jobs:
         job.start()
     for job in jobs:
         job.join(60)
+    assert time.monotonic() - began < (60 if is_sanitized() else 10)
     assert not failed and not any(job.is_alive() for job in jobs)
 
 

@@ -4,10 +4,12 @@ import contextlib
 import json
 import select
 import socket
+import statistics
+import threading
 import time
 
 import pytest
-from harness import fds, free_port, wait_until
+from harness import fds, free_port, is_sanitized, kill, wait_until
 
 
 def connect(monitor, host=None):
@@ -57,6 +59,97 @@ def test_a_request_that_comes_byte_by_byte(start, first):
         wait_until(drip, 20, "it is hung up on")
         assert 0.9 < time.monotonic() - began < 10
     assert monitor.http("/healthz").status == 200
+
+
+def test_many_that_drip_hold_up_nobody(start):
+    """Each of them sends a byte now and then, and never all."""
+    monitor = start(idle_timeout=1)
+    before = len(fds(monitor.pid))
+    drips = [connect(monitor) for _ in range(200)]
+    for sock in drips:
+        sock.sendall(b"GET /?command=status HTTP/1.1\r\nX-Slow: ")
+    slowest = 0
+
+    def drip():
+        nonlocal slowest
+        for sock in drips:
+            with contextlib.suppress(OSError):
+                sock.send(b"x")
+        began = time.monotonic()
+        assert monitor.get("status").status == 200
+        slowest = max(slowest, time.monotonic() - began)
+        return all(is_closed(sock) for sock in drips)
+    wait_until(drip, 30, "all are hung up on")
+    assert slowest < 2
+    wait_until(lambda: len(fds(monitor.pid)) <= before, what="theirs are given back")
+    for sock in drips:
+        sock.close()
+
+
+def test_who_does_not_take_the_answer_is_hung_up_on(monitor):
+    (monitor.home / "lua").mkdir()
+    (monitor.home / "lua" / "big.lua").write_text(
+        'fm.command{ name = "big", run = function() return string.rep("x", 3 * 1024 * 1024) end }', encoding="utf-8")
+    monitor.conf(http={"idle_timeout": 1})
+    monitor.start()
+    host, port = monitor.address.split(":")
+
+    def connections():
+        return sum(what.startswith("socket:") for what in fds(monitor.pid).values()) - 1
+    wait_until(lambda: connections() == 0, what="there is none")
+    with socket.socket() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        sock.settimeout(20)
+        sock.connect((host, int(port)))
+        began = time.monotonic()
+        sock.sendall(b"GET /?command=big HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        wait_until(lambda: monitor.events(kind="command") and connections() == 1, what="it is answered")
+        wait_until(lambda: connections() == 0, what="it is given up")
+        assert 0.9 < time.monotonic() - began < 15
+        answer = 0
+        with contextlib.suppress(ConnectionError):
+            while block := sock.recv(1 << 20):
+                answer += len(block)
+        assert answer < 3 * 1024 * 1024, "it never had all of it"
+
+
+def test_the_admin_port_never_delays_a_restart(monitor):
+    """What it does for its clients, however many there are and whatever they send, goes on beside the supervision."""
+    monitor.script("run")
+    monitor.conf(svrs={f"s{i:02}": f"run s{i:02}" for i in range(50)})
+    monitor.start()
+    pids = dict(zip(monitor.names, monitor.wait_up()))
+    idle = [connect(monitor) for _ in range(300)]
+    over, failed = threading.Event(), []
+    form = "command=status&service=all&format=json&_=" + "x" * 900_000
+
+    def load(ask):
+        while not over.is_set():
+            try:
+                assert ask().status == 200
+            except Exception as error:  # pylint: disable=broad-except
+                failed.append(error)
+                return
+    loads = [lambda: monitor.get("status", "all", format="json"), lambda: monitor.http("/metrics"),
+             lambda: monitor.get("history", "all"), lambda: monitor.http("/", "POST", form)]
+    clients = [threading.Thread(target=load, args=(ask,)) for ask in loads]
+    for client in clients:
+        client.start()
+    delays = []
+    try:
+        for name in list(pids)[:20]:
+            began = time.clock_gettime(time.CLOCK_BOOTTIME)
+            kill(pids[name])
+            pid = monitor.wait_new_pid(name, pids[name])
+            delays.append(monitor.wait_event(service=name, kind="starting", pid=pid)["mono"] - began)
+    finally:
+        over.set()
+        for client in clients:
+            client.join(30)
+    assert not failed
+    assert statistics.median(delays) < (1 if is_sanitized() else 0.15) and max(delays) < 3, sorted(delays)
+    for sock in idle:
+        sock.close()
 
 
 def test_a_connection_that_is_used_stays(start):
