@@ -1,5 +1,6 @@
 #include "resume.h"
 
+#include "ending.h"
 #include "monitor.h"
 
 #include <stdlib.h>
@@ -72,6 +73,12 @@ bool resume_wants(const struct service *s)
     return stands(s) ? s->was->want == WANT_UP && s->was->state != STATE_FAILED : s->conf->autostart;
 }
 
+pid_t resume_group(const struct service *s)
+{
+    bool stops = s->fresh && s->held && s->was && s->conf->stop.scope == CONF_SCOPE_GROUP;
+    return stops ? s->was->pid : 0;
+}
+
 void resume_found(struct service *s)
 {
     struct world *w = s->mon->world;
@@ -92,16 +99,54 @@ void resume_found(struct service *s)
     world_timer_set(w, &s->timer, s->conf->graceful.timeout_ms);
 }
 
+void resume_tell_end(struct service *s)
+{
+    const struct remembered *was = s->was;
+    if (!was || was->stands || !was->pid || s->held)
+        return;
+    bool requested =
+        was->state == STATE_STOPPING || was->graceful || s->state == STATE_STOPPING || s->renew != RENEW_NOT;
+    struct proc_exit how = {.code = -1, .cpu_ms = -1, .max_rss_kib = -1};
+    int64_t now = s->mon->world->ops->mono_ms(s->mon->world);
+    ending_record(s, &how, was->pid, now - was->start_ms, requested);
+}
+
+/* Told to stop, and nothing of it is there: it is down. */
+static void stopped(struct service *s)
+{
+    struct remembered was = *s->was;
+    bool under_way = was.state == STATE_STARTING || was.state == STATE_STOPPING;
+    was.state = STATE_STOPPING;
+    was.want = WANT_DOWN;
+    was.graceful = false;
+    if (was.pid) {
+        service_lost(s, &was);
+    } else if (under_way && s->state == STATE_DOWN) {
+        s->state = was.state;
+        s->want = was.want;
+        if (s->held)
+            s->state_seq = s->spawn_cause;
+        service_gone(s);
+    }
+}
+
 bool resume_missed(struct service *s)
 {
     const struct remembered *was = s->was;
+    bool stops = stands(s) && was->state == STATE_STOPPING && was->want == WANT_DOWN;
+    if (was && (s->held || stops)) {
+        stopped(s);
+        return true;
+    }
     if (!stands(s))
         return false;
-    s->unsure = false; /* just looked */
+    s->unsure = s->state == STATE_DOWN || s->state == STATE_FAILED; /* else it was just looked */
     if (was->pid) {
+        s->unsure = false;
         service_lost(s, was);
     } else if (was->want == WANT_UP && s->state == STATE_DOWN) {
         unsigned failures = s->failures;
+        s->unsure = false;
         service_start(s, was->seq ? was->seq : s->mon->start_seq);
         s->failures += failures; /* nobody asked for this start: the row goes on */
     }

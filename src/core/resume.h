@@ -19,6 +19,12 @@ bool resume_was_graceful(const struct service *s);
 /* Not looked for yet: should it run? */
 bool resume_wants(const struct service *s);
 
+/* Told to stop, by whomever: the process group it had then, of which nothing may be left; 0: none. */
+pid_t resume_group(const struct service *s);
+
+/* It was looked for in vain, after a command had changed what is wanted of it: tells that its process of then ended. */
+void resume_tell_end(struct service *s);
+
 /* It was found and taken over; what it knows of the process is so again. */
 void resume_found(struct service *s);
 

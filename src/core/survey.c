@@ -34,6 +34,8 @@ struct judgement {
 /* What a survey found nothing of, or has cleaned up after: its start goes ahead. */
 static void go_ahead(struct monitor *m, struct service *s)
 {
+    if (s->fresh)
+        resume_tell_end(s);
     if (s->seeking && s->state == STATE_STOPPING) {
         service_gone(s);
     } else if (s->seeking) {
@@ -160,10 +162,12 @@ static bool settle(struct judgement *j, size_t index)
         return false;
     }
     j->failed = r == -ESRCH ? 0 : r;
-    /* A service nobody wants keeps its rests: they are only reported. */
-    bool wanted = s->sweeping || (s->want == WANT_UP && s->state != STATE_FAILED) || (s->fresh && resume_wants(s));
+    /* A service nobody wants keeps its rests: they are only reported. But what is stopped goes with its group. */
+    pid_t group = resume_group(s);
+    bool wanted =
+        s->sweeping || group || (s->want == WANT_UP && s->state != STATE_FAILED) || (s->fresh && resume_wants(s));
     if (!j->failed && wanted && j->has_rest[index] && s->sweeps < SWEEPS_MAX &&
-        clean_up(j, index, s->sweeping ? s->group.pgrp : 0)) {
+        clean_up(j, index, s->sweeping ? s->group.pgrp : group)) {
         s->sweeps++;
         s->seek_scan = j->m->scans + 1;
         return true;

@@ -26,7 +26,7 @@ import harness  # noqa: E402  pylint: disable=wrong-import-position
 STATES = ("down", "waiting", "starting", "up", "stopping", "failed")
 # From a state to the next, within one life of the monitor; a service that is new is down.
 MOVES = {
-    "down": {"starting", "up", "stopping"},
+    "down": {"starting", "up", "stopping", "down"},
     "waiting": {"starting", "down", "up", "failed", "waiting"},
     "starting": {"up", "stopping", "waiting", "down", "starting", "failed"},
     "up": {"stopping", "starting", "waiting", "down", "failed", "up"},
@@ -164,11 +164,14 @@ def is_new_monitor(event):
 class Judge:
     """Do the events explain everything? problems: (service or None, text), at most `most` of them."""
 
-    def __init__(self, events, most=20):
+    def __init__(self, events, most=20, loose=()):
+        """loose: services that nobody looks after now and then."""
         self.problems = []
         self.most = most
+        self.loose = loose
         self.state = {}  # of each service, in the life of this monitor
-        self.starts = {}  # its last "starting" with a process, until that one's end is told
+        self.last = {}  # the same, whichever monitor told it
+        self.pid = {}  # its process, until that one's end is told
         self.known = {}  # number: kind
         self.number = 0
         self.torn = False
@@ -198,6 +201,7 @@ class Judge:
             self.state = {}
         if kind in STATES:
             self.judge_move(event, kind, name, cause)
+        self.judge_process(event, kind, name)
 
     def judge_move(self, event, kind, name, cause):
         if not name or not cause:
@@ -206,3 +210,16 @@ class Judge:
         if before and kind not in MOVES[before]:
             self.complain(event, f"it was {before}")
         self.state[name] = kind
+        self.last[name] = kind
+
+    def judge_process(self, event, kind, name):
+        """One ends before the next is there, but for a graceful restart; a monitor that dies may have told less."""
+        pid = event.get("pid")
+        if kind in ("exit", "down"):
+            self.pid.pop(name, None)
+        elif kind == "starting" and pid:
+            if self.pid.get(name) and name not in self.loose:
+                self.complain(event, f"the end of {self.pid[name]} was not told")
+            self.pid[name] = pid
+        elif kind == "adopt" and pid:
+            self.pid[name] = pid

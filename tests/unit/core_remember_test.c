@@ -122,6 +122,91 @@ static void a_failed_one_stopped_before_the_first_look_stays_down(void **state)
     stopped_before_the_first_look(STATE_FAILED);
 }
 
+/* Its process goes while no monitor is there; the next one is told what to do before it has looked. */
+static void gone_before_the_first_look(void (*tell)(struct service *s, uint64_t cause), struct waiter *w, int goal)
+{
+    behave("a", (struct world_sim_behaviour){.children = 2});
+    fixture_up(last_conf());
+    pid_t pid = get("a")->proc.pid;
+    run(1000);
+    fixture_die();
+    world_sim_kill(fx.w, pid, SIGKILL);
+    world_sim_set_scan_ms(fx.w, 200);
+    fixture_begin(last_conf());
+    run(100);
+    tell(get("a"), command("something"));
+    wait_for("a", (enum service_goal)goal, w);
+    assert_int_equal(w->told, 0);
+    assert_int_equal(world_sim_count(fx.w, "a", false), 2); /* its children, still in its group */
+    run(5000);
+    assert_true(w->told == 1 && w->met);
+    const struct event *end = last_event("a", EVENT_EXIT);
+    assert_true(end && end->pid == pid && count_events("a", EVENT_EXIT) == 1);
+}
+
+static void one_that_was_gone_before_it_was_stopped_is_told_and_cleaned_up(void **state)
+{
+    (void)state;
+    struct waiter down;
+    gone_before_the_first_look(service_stop, &down, GOAL_DOWN);
+    assert_state("a", STATE_DOWN);
+    assert_int_equal(last_event("a", EVENT_DOWN)->cause, last_event("a", EVENT_EXIT)->seq);
+    assert_int_equal(world_sim_count(fx.w, "a", false), 0);
+}
+
+static void one_that_was_gone_before_it_was_started_or_restarted_is_told(void **state)
+{
+    static void (*const tell[])(struct service * s, uint64_t cause) = {service_start, service_restart};
+    for (size_t i = 0; i < ARRAY_LEN(tell); i++) {
+        if (i > 0 && fixture_setup(state))
+            fail();
+        struct waiter up;
+        gone_before_the_first_look(tell[i], &up, GOAL_UP);
+        assert_state("a", STATE_UP);
+        assert_int_equal(world_sim_count(fx.w, "a", true), 1);
+        assert_int_equal(world_sim_count(fx.w, "a", false), 3);
+        if (i == 0 && fixture_teardown(state))
+            fail();
+    }
+}
+
+static void a_start_under_way_that_was_stopped_is_over(void **state)
+{
+    (void)state;
+    fixture_up(last_conf());
+    service_stop(get("a"), command("stop"));
+    await("a", STATE_DOWN, 1000);
+    run(1000);
+    world_sim_set_scan_ms(fx.w, 200);
+    service_start(get("a"), command("start"));
+    run(100);
+    assert_state("a", STATE_STARTING);
+    crash(0);
+    run(100);
+    uint64_t stop = command("stop");
+    service_stop(get("a"), stop);
+    run(5000);
+    assert_state("a", STATE_DOWN);
+    assert_int_equal(last_event("a", EVENT_DOWN)->cause, stop);
+}
+
+/* However long ago it was looked who runs. */
+static void one_that_is_down_is_looked_for_before_it_is_started(void **state)
+{
+    (void)state;
+    fixture_up(last_conf());
+    service_stop(get("a"), command("stop"));
+    await("a", STATE_DOWN, 1000);
+    run(1000);
+    crash(1000);
+    run(1000);
+    pid_t pid = by_hand("/srv/a/a --serve");
+    service_start(get("a"), command("start"));
+    run(1000);
+    assert_state("a", STATE_UP);
+    assert_int_equal(get("a")->proc.pid, pid);
+}
+
 static void one_started_by_hand_meanwhile_is_taken_over(void **state)
 {
     (void)state;
@@ -636,6 +721,10 @@ int main(void)
         FIXTURE_TEST(what_was_stopped_by_hand_stays_stopped),
         FIXTURE_TEST(a_waiting_one_stopped_before_the_first_look_stays_down),
         FIXTURE_TEST(a_failed_one_stopped_before_the_first_look_stays_down),
+        FIXTURE_TEST(one_that_was_gone_before_it_was_stopped_is_told_and_cleaned_up),
+        FIXTURE_TEST(one_that_was_gone_before_it_was_started_or_restarted_is_told),
+        FIXTURE_TEST(a_start_under_way_that_was_stopped_is_over),
+        FIXTURE_TEST(one_that_is_down_is_looked_for_before_it_is_started),
         FIXTURE_TEST(one_started_by_hand_meanwhile_is_taken_over),
         FIXTURE_TEST(a_service_that_had_no_process_takes_no_rest_for_itself),
         FIXTURE_TEST(what_was_started_last_is_found),
