@@ -24,14 +24,15 @@ sys.path.insert(0, str(HERE.parent / "e2e"))
 import harness  # noqa: E402  pylint: disable=wrong-import-position
 
 STATES = ("down", "waiting", "starting", "up", "stopping", "failed")
-# From a state to the next, within one life of the monitor; a service that is new is down.
+# From a state to the next, within one life of the monitor. "starting" is told once there is a process, so a start that
+# was taken back before that is not.
 MOVES = {
     "down": {"starting", "up", "stopping", "down"},
-    "waiting": {"starting", "down", "up", "failed", "waiting"},
+    "waiting": {"starting", "down", "up", "failed", "waiting", "stopping"},
     "starting": {"up", "stopping", "waiting", "down", "starting", "failed"},
     "up": {"stopping", "starting", "waiting", "down", "failed", "up"},
     "stopping": {"down", "starting", "stopping"},
-    "failed": {"starting", "down", "up"},
+    "failed": {"starting", "down", "up", "stopping"},
 }
 
 
