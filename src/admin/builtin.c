@@ -181,15 +181,25 @@ static bool wait_for_changed(struct request *r, const struct reconf *plan)
     return true;
 }
 
-/* Text goes before the outcome; JSON has it as one of its members. */
-static void add_plan(struct request *r, const struct reconf *plan)
+static void print_plan(struct buf *b, const struct reconf *plan, const struct scripts *old, const struct scripts *next)
 {
+    size_t before = b->len;
+    reconf_print(b, plan);
+    scriptfiles_changes(b, old ? &old->files : NULL, next ? &next->files : NULL);
+    if (b->len == before)
+        buf_adds(b, "nothing has changed\n");
+}
+
+/* Text goes before the outcome; JSON has it as one of its members. */
+static void add_plan(struct request *r, const struct reconf *plan, const struct scripts *next)
+{
+    const struct scripts *old = r->admin->scripts;
     if (r->format != FORMAT_JSON) {
-        reconf_print(&r->members, plan);
+        print_plan(&r->members, plan, old, next);
         return;
     }
     struct buf text = {0};
-    reconf_print(&text, plan);
+    print_plan(&text, plan, old, next);
     buf_adds(&r->members, "\"plan\":");
     buf_add_json(&r->members, buf_str(&text));
     buf_addc(&r->members, ',');
@@ -263,7 +273,7 @@ static void run_reload(struct request *r)
         request_fail(r, 500, EXIT_COMMAND, "no_memory", "out of memory; nothing was changed");
         return;
     }
-    add_plan(r, &plan);
+    add_plan(r, &plan, next.scripts);
     if (dry && strcmp(dry, "0") != 0)
         show_plan(r);
     else

@@ -159,8 +159,6 @@ void reconf_print(struct buf *b, const struct reconf *r)
 {
     static const char *const kinds[] = {
         [RECONF_ADDED] = "added", [RECONF_REMOVED] = "removed", [RECONF_CHANGED] = "changed"};
-    if (!r->nitems && !r->settings)
-        buf_adds(b, "nothing has changed\n");
     for (size_t i = 0; i < r->nitems; i++) {
         const struct reconf_item *it = &r->items[i];
         buf_addf(b, "%s: %s", kinds[it->kind], it->name);

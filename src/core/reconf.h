@@ -44,7 +44,7 @@ int reconf_plan(const struct monitor *m, const struct conf *next, struct reconf 
 void reconf_fini(struct reconf *r);
 
 /* Adds the plan for a person: lines "added: NAME", "removed: NAME", "changed: NAME: cmd,
- * env (restart)", "changed: port, bind"; "nothing has changed" when that is so. */
+ * env (restart)", "changed: port or bind"; nothing when that is so. */
 void reconf_print(struct buf *b, const struct reconf *r);
 
 /* Makes it so: takes `next` over, starts what was added (if autostart), stops what was

@@ -2,6 +2,7 @@
 
 #include "chunk.h"
 #include "lib.h"
+#include "scriptfiles.h"
 #include "textfile.h"
 #include "vm.h"
 
@@ -23,6 +24,7 @@
 
 /* Kept in the registry under these addresses. */
 static const char home_key;    /* the folder, a string */
+static const char files_key;   /* struct scriptfiles: what was read */
 static const char modules_key; /* name to struct module */
 static const char loaded_key;  /* name to what the module returned, or LOADING */
 
@@ -129,10 +131,15 @@ static void skip_shebang(struct buf *text)
         buf_clear(text);
 }
 
-static bool file_read(struct file *f)
+static bool file_read(lua_State *L, struct file *f)
 {
     if (!textfile_read(f->path, f->name, FILE_BYTES_MAX, &f->text, f->err))
         return false;
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &files_key);
+    struct scriptfiles *files = lua_touserdata(L, -1);
+    lua_pop(L, 1);
+    if (files && !scriptfiles_add(files, f->name, buf_str(&f->text)))
+        return err_nomem(f->err);
     skip_shebang(&f->text);
     return true;
 }
@@ -170,7 +177,7 @@ bool sandbox_load(struct vm *vm, const char *path, struct err *err)
     if (!lua_checkstack(L, LUA_MINSTACK))
         return err_nomem(err);
     f.name = name_in_home(L, path);
-    bool ok = file_read(&f);
+    bool ok = file_read(L, &f);
     if (ok) {
         lua_pushcfunction(L, load_protected);
         lua_pushlightuserdata(L, &f);
@@ -198,7 +205,7 @@ static void load_module_file(lua_State *L, const char *name)
     /* The text becomes a string of Lua, so that an error that passes through leaves nothing behind. */
     struct err err = {0};
     struct file f = {.path = path, .name = path + strlen(home) + 1, .err = &err};
-    bool ok = file_read(&f);
+    bool ok = file_read(L, &f);
     bool pushed = ok && chunk_push_text(L, &f.text);
     buf_fini(&f.text);
     if (!ok)
@@ -326,6 +333,8 @@ static int open_protected(lua_State *L)
     const char *home = lua_touserdata(L, 1);
     lua_pushstring(L, home);
     lua_rawsetp(L, LUA_REGISTRYINDEX, &home_key);
+    lua_pushlightuserdata(L, lua_touserdata(L, 2));
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &files_key);
     lua_newtable(L);
     lua_rawsetp(L, LUA_REGISTRYINDEX, &modules_key);
     lua_newtable(L);
@@ -346,14 +355,15 @@ static int open_protected(lua_State *L)
     return 0;
 }
 
-bool sandbox_open(struct vm *vm, const char *home, struct err *err)
+bool sandbox_open(struct vm *vm, const char *home, struct scriptfiles *files, struct err *err)
 {
     lua_State *L = vm_state(vm);
     if (!lua_checkstack(L, LUA_MINSTACK))
         return err_nomem(err);
     lua_pushcfunction(L, open_protected);
     lua_pushlightuserdata(L, (void *)home);
-    return vm_call(L, 1, 0, err);
+    lua_pushlightuserdata(L, files);
+    return vm_call(L, 2, 0, err);
 }
 
 static int add_protected(lua_State *L)

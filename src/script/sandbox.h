@@ -24,10 +24,12 @@
 #include "err.h"
 
 struct lua_State;
+struct scriptfiles;
 struct vm;
 
-/* Gives a new vm the libraries; home: where lua/ is, absolute. */
-bool sandbox_open(struct vm *vm, const char *home, struct err *err);
+/* Gives a new vm the libraries; home: where lua/ is, absolute. What is read from files is noted in `files` (NULL:
+ * nowhere), which is borrowed for as long as the vm lives. */
+bool sandbox_open(struct vm *vm, const char *home, struct scriptfiles *files, struct err *err);
 
 /* Pushes the table of the shared globals. */
 void sandbox_globals(struct lua_State *L);

@@ -137,7 +137,8 @@ struct scripts *scripts_new(const char *home, const char *env, bool (*reserved)(
     s->home = strdup(home);
     s->env = strdup(env);
     s->vm = vm_new(0, err);
-    if (!s->vm || !s->home || !s->env || !sandbox_open(s->vm, home, err) || !scripts_enter(s, open_library, s, err)) {
+    if (!s->vm || !s->home || !s->env || !sandbox_open(s->vm, home, &s->files, err) ||
+        !scripts_enter(s, open_library, s, err)) {
         if (s->vm && err && !err->text[0])
             err_nomem(err);
         scripts_free(s);
@@ -179,6 +180,7 @@ void scripts_free(struct scripts *s)
     vm_free(s->vm);
     free_commands(s);
     free_policies(s);
+    scriptfiles_fini(&s->files);
     free(s->home);
     free(s->env);
     free(s);
@@ -285,7 +287,9 @@ bool scripts_load(struct scripts *s, const struct conf_lua *limits, struct err *
 {
     vm_set_memory(s->vm, limits->memory_mb);
     vm_set_budget(s->vm, limits->budget_ms);
-    return run_folder(s, err) && scripts_collect(s, err);
+    bool ok = run_folder(s, err) && scripts_collect(s, err);
+    s->files.full = true;
+    return ok;
 }
 
 /* ---- what the files have defined */

@@ -15,6 +15,7 @@
 #include "err.h"
 #include "event.h"
 #include "outside.h"
+#include "scriptfiles.h"
 #include "timers.h"
 
 struct lua_State;
@@ -34,6 +35,7 @@ struct scripts {
     bool (*reserved)(const char *name); /* may no command of a script be called so? */
     int door;                           /* registry reference: the table of Lua functions that C calls */
     size_t nfiles;                      /* scripts that were run */
+    struct scriptfiles files;           /* these, and the modules they required */
     uint64_t errors;                    /* raised by callbacks since */
 
     char **policies; /* names, sorted, NULL-terminated */

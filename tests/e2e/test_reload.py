@@ -103,6 +103,28 @@ def test_what_only_looks_different_is_no_change(monitor):
     assert pids_of(monitor) == before
 
 
+def test_scripts_that_have_changed_are_named(monitor):
+    lua = monitor.home / "lua"
+    (lua / "parts").mkdir(parents=True)
+    monitor.conf(svrs={"a": "run a"})
+    monitor.start()
+    monitor.wait_up()
+    before = pids_of(monitor)
+    for name, text in {"a.lua": "require 'parts.one'", "b.lua": "-- b", "parts/one.lua": "-- one"}.items():
+        (lua / name).write_text(text)
+    assert reload(monitor) == ["added: lua/a.lua", "added: lua/b.lua", "added: lua/parts/one.lua", "SUCCESS"]
+    assert reload(monitor) == ["nothing has changed", "SUCCESS"]
+    (lua / "b.lua").unlink()
+    (lua / "parts" / "one.lua").write_text("-- two")
+    told = "removed: lua/b.lua\nchanged: lua/parts/one.lua\n"
+    assert monitor.get("reload", **{"dry-run": 1}).text == told
+    assert monitor.get("reload", format="json", **{"dry-run": 1}).json()["plan"] == told
+    assert reload(monitor) == [*told.splitlines(), "SUCCESS"]
+    (lua / "a.lua").unlink()
+    assert reload(monitor) == ["removed: lua/a.lua", "removed: lua/parts/one.lua", "SUCCESS"]
+    assert pids_of(monitor) == before
+
+
 def test_one_that_is_stopped_stays_so_and_starts_as_it_is_written_now(monitor):
     monitor.conf(svrs={"a": "run a"})
     monitor.start()

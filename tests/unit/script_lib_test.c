@@ -51,7 +51,7 @@ static int set_up(void **state)
         lua_setfield(L, -2, libraries[i].name);
     }
     lua_setglobal(L, "stock");
-    assert_true(sandbox_open(vm, "/nonexistent", &err));
+    assert_true(sandbox_open(vm, "/nonexistent", NULL, &err));
     expect("local function answer(f, ...)\n"
            "  local r = table.pack(pcall(f, ...))\n"
            "  for i = 1, r.n do r[i] = math.type(r[i]) == 'integer' and r[i] or type(r[i]) .. ':' ..\n"

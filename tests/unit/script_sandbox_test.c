@@ -68,7 +68,7 @@ static int set_up(void **state)
     (void)state;
     vm = vm_new(64, &err);
     assert_non_null(vm);
-    if (!sandbox_open(vm, home, &err))
+    if (!sandbox_open(vm, home, NULL, &err))
         fail_msg("%s", err.text);
     vm_set_budget(vm, BUDGET_MS);
     return 0;
