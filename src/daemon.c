@@ -223,6 +223,7 @@ static bool assemble(struct app *app, struct conf *conf, struct err *err)
     app->mon = monitor_new(app->world, conf, err);
     if (!app->mon)
         return false;
+    monitor_prepare(app->mon); /* while the admin port is made ready */
     app->admin = (struct admin){.mon = app->mon,
                                 .read = read_all,
                                 .attach = attach,

@@ -259,9 +259,10 @@ static bool find_target(const struct cmdline_input *in, const struct environ *e,
     t->exe = *word == '/' ? strdup(word) : join(in->rootpath, strlen(in->rootpath), word);
     bool ok = t->exe != NULL;
     bool parent = cmd->way == CMDLINE_SHELL_PARENT;
+    bool path = strchr(word, '/') != NULL; /* alone it means that file, whether it is there or not */
     /* Among other commands `test` means the builtin; alone, a service of that name. */
-    if (ok && (!is_file(t->exe, false) || (parent && is_builtin(word)))) {
-        if (!strchr(word, '/')) {
+    if (ok && (!path || parent) && (!is_file(t->exe, false) || (parent && is_builtin(word)))) {
+        if (!path) {
             ok = find_name(in, e, cmd, word, t);
         } else if (parent) {
             free(t->exe);

@@ -432,15 +432,23 @@ struct monitor *monitor_new(struct world *world, struct conf *conf, struct err *
     return m;
 }
 
+void monitor_prepare(struct monitor *m)
+{
+    if (m->prepared)
+        return;
+    m->prepared = true;
+    /* When the last line was written must be seen before there are new ones. */
+    consoles_start(m->consoles, monitor_survey);
+    index_looks(m); /* meanwhile; without memory it is tried again by the survey */
+}
+
 void monitor_start(struct monitor *m)
 {
     remember_load(m);
     m->start_seq = monitor_note(m, NULL, EVENT_MONITOR, 0, "the monitor " FM_VERSION " started, pid %d", getpid());
     world_timer_set(m->world, &m->probe, MONITOR_PROBE_MS);
     world_timer_set(m->world, &m->audit, MONITOR_AUDIT_MS);
-    /* When the last line was written must be seen before there are new ones. */
-    consoles_start(m->consoles, monitor_survey);
-    index_looks(m); /* meanwhile; without memory it is tried again by the survey */
+    monitor_prepare(m);
 }
 
 void monitor_free(struct monitor *m)

@@ -42,7 +42,8 @@ struct monitor {
     struct service **looked;  /* those that are looked for: not the blocked ones, but the removed; sorted by name */
     struct match_look *looks; /* how each of them looks, in the same order */
     size_t nlooks;
-    bool indexed; /* the two are as they should be */
+    bool indexed;  /* the two are as they should be */
+    bool prepared; /* monitor_prepare was called */
     struct event_journal journal;
     struct event_ring events; /* the monitor's own */
     struct consoles *consoles;
@@ -73,6 +74,10 @@ struct monitor *monitor_new(struct world *world, struct conf *conf, struct err *
 /* (Re)builds what follows from the set of services: looks, timer room. 0, or -ENOMEM: then
  * it is tried again before the next look. */
 int monitor_index(struct monitor *m);
+
+/* Has the logs looked at, off the loop: what must be known before anything is started. May be called some time before
+ * monitor_start, for other things to be done meanwhile, but the loop must not turn in between. */
+void monitor_prepare(struct monitor *m);
 
 /* Looks for services that run already, takes them over, starts the others. */
 void monitor_start(struct monitor *m);

@@ -13,6 +13,7 @@ PROGRAMS = {
     'nsinit': ['-static'],
     'bare_loop': ['-static'],
     'load': ['-static'],
+    'probes': ['-static'],
     'bare_http': ['-lmicrohttpd'],
 }
 
