@@ -33,6 +33,7 @@ class Field:
         self.failed = []  # (adapter, text)
         self.sides = {}
         self.opened = 0
+        self.done = lambda: None
 
     def open(self, who, n=None, in_memory=False, **more):
         """A session, configured but not started."""
@@ -89,6 +90,7 @@ class Field:
                 if used[adapter] > self.plan['share_s']:
                     del used[adapter]
                 yield adapter, bare, other
+            self.done()
 
     def ask_turns(self, row, count, what, players=None, **arguments):
         """The same with one order to each side that is up."""
@@ -96,7 +98,8 @@ class Field:
         return self.turns(row, count, lambda who: self.sides[who].call(what, **arguments), up) if up else ()
 
     def measure(self, wanted, done):
-        """The rows that are wanted; done() after each."""
+        """The rows that are wanted; done() after each round of turns, and after each row."""
+        self.done = done
         for name, title, row, alone in ROWS:
             if alone and (name in wanted or name == 'start' and 'memory' in wanted) and not self.late():
                 self.say(title)

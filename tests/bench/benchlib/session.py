@@ -10,6 +10,7 @@ import select
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 from . import proc
@@ -147,17 +148,30 @@ class Worker:
         self.starts.poll()
         before = {name: len(of) for name, of in self.starts.of.items()}
         total = self.starts.count + self.sup.n
+        answered = {}
         began = time.time_ns()
         handle = self.sup.restart_begin()
+
+        def wait():
+            try:
+                self.sup.restart_end(handle)
+            except (Failed, OSError) as e:
+                answered['failed'] = e
+            answered['ns'] = time.time_ns()
+
+        waiter = threading.Thread(target=wait, daemon=True)
+        waiter.start()
         again = self.starts.wait(lambda: self.starts.count >= total and all(
             len(self.starts.of[name]) > count for name, count in before.items()), self.patience_s, 0.01)
-        self.sup.restart_end(handle)
-        answered = time.time_ns()
-        if not again:
-            raise Failed(f'not all services were started again within {self.patience_s:.0f} s')
+        waiter.join(self.patience_s)
+        if not again or 'ns' not in answered:
+            what = 'the command did not come back' if again else 'not all services were started again'
+            raise Failed(f'{what} within {self.patience_s:.0f} s')
+        if 'failed' in answered:
+            raise answered['failed']
         last = max(self.starts.of[name][count][0] for name, count in before.items())
         self.sup.wait_ready(self.patience_s)
-        return {'ms': (last - began) / 1e6, 'answer_ms': (answered - began) / 1e6}
+        return {'ms': (last - began) / 1e6, 'answer_ms': (answered['ns'] - began) / 1e6}
 
     def body(self):
         """What status answers over HTTP now, kept in a file: {'file', 'type', 'up'}, or None where there is no HTTP."""
