@@ -1,4 +1,4 @@
-"""The arithmetic of the benchmarks, which nothing else would notice to be wrong. What they measure is judged by no test."""
+"""The arithmetic of the benchmarks: nothing else would notice it to be wrong. What they measure no test judges."""
 import sys
 from pathlib import Path
 
@@ -10,9 +10,9 @@ from benchlib.peers import ADAPTERS  # noqa: E402  pylint: disable=wrong-import-
 from benchlib.session import SessionError  # noqa: E402  pylint: disable=wrong-import-position
 
 
-def part(n, samples, failed=(), when="2026-01-01 10:00", facts=None):
-    return {"when": when, "machine": {"cpu": "a cpu", "cores": 2, "memory_gib": 4, "kernel": "6.1", "load": 0.0,
-                                      "monitor": "fota_monitor 0.1.0"},
+def part(n, samples, failed=(), when="2026-01-01 10:00", facts=None, busy=False):
+    return {"when": when, "busy": busy,
+            "machine": {"cpu": "a cpu", "cores": 2, "memory_gib": 4, "kernel": "6.1", "monitor": "fota_monitor 0.1.0"},
             "versions": {"bare": "-", "monitor": "0.1.0", "runit": "2.1.2"},
             "results": [{"n": n, "rows": ["kill"], "samples": samples, "facts": facts or {}, "failed": list(failed)}]}
 
@@ -49,6 +49,13 @@ def test_what_was_measured_again_is_shown_as_measured_last_with_its_own_ratio():
     assert line_of(text, "Restart after SIGKILL", "**fota_monitor**") == ["**4.00** / 4.00 (2.00)"]
     assert line_of(text, "Restart after SIGKILL", "runit") == ["5.00 / 5.00 (5.00)"]
     assert "| 2 | 2026-01-02 10:00 |" in text
+
+
+def test_a_busy_machine_has_no_say_where_a_quiet_one_was_measured():
+    text = board.markdown([part(1, {"monitor": {"kill": [[1], [2]]}}),
+                           part(1, {"monitor": {"kill": [[1], [9]], "restart": [[1], [5]]}}, when="2027", busy=True)])
+    assert line_of(text, "Restart after SIGKILL", "**fota_monitor**") == ["**2.00** / 2.00 (2.00)"]
+    assert line_of(text, "Restart of all", "**fota_monitor**") == ["**5.00** (5.00)"]
 
 
 def test_what_failed_says_so_until_it_was_measured():

@@ -66,7 +66,8 @@ class Supervisor:
     @classmethod
     def version(cls, options):
         """What the report calls its version."""
-        done = subprocess.run(['dpkg-query', '-W', '-f', '${Version}', *cls.packages[:1]], capture_output=True, text=True)
+        done = subprocess.run(['dpkg-query', '-W', '-f', '${Version}', *cls.packages[:1]], capture_output=True,
+                              text=True)
         return done.stdout or '?'
 
     def setup(self):

@@ -6,10 +6,11 @@ from .peers import ADAPTERS
 
 
 class Board:
-    """parts: as `run --json` keeps them, oldest first. What was measured more than once is shown as measured last."""
+    """parts: as `run --json` keeps them. What was measured more than once is shown as measured last, and rather as
+    it was on a quiet machine."""
 
     def __init__(self, parts):
-        self.parts = parts
+        self.parts = parts = sorted(parts, key=lambda part: (not part['busy'], part['when']))
         self.cells = {}   # (adapter, n, key) -> (bare's samples, its own)
         self.facts = {}   # adapter -> key -> fact
         self.failed = {}  # (adapter, n, row) -> text
@@ -106,8 +107,8 @@ def section(board, head, text, columns, counts=None):
 
 
 def memory(board):
-    text = section(board, 'Memory', 'PSS in MiB of the supervisor with all its helpers, 2 s after the start, alone on the '
-                   'machine with its services; private pages are what would come back at its end.',
+    text = section(board, 'Memory', 'PSS in MiB of the supervisor with all its helpers, 2 s after the start, alone on '
+                   'the machine with its services; private pages are what would come back at its end.',
                    [('PSS, ', 'memory_pss', min, None, False), ('private, ', 'memory_private', min, None, False)])
     if len(board.counts) < 2 or not text:
         return text
@@ -135,7 +136,8 @@ def logs(board):
         columns += [(f'MB/s, {block} B a write', cells(board, f'log{block}_mb_s', n, names, max)),
                     ('CPU s/GB', cells(board, f'log{block}_cpu_s_gb', n, names, min, ratio=False)),
                     ('bytes lost', cells(board, f'log{block}_lost', n, names, min, ratio=False))]
-    lines = [[title(name), *(texts.get(name, '-').replace('**0**', '0') for _, texts in columns)] for name in columns[0][1]]
+    lines = [[title(name), *(texts.get(name, '-').replace('**0**', '0') for _, texts in columns)]
+             for name in columns[0][1]]
     return ('## Log throughput\nOne service writes 64-byte lines as fast as it can, for 200 MB or 2 s, to where the '
             'supervisor puts its output, on tmpfs. In parentheses the ratio to a plain file opened for appending.\n\n' +
             rows_of(['', *(name for name, _ in columns)], lines))
@@ -150,8 +152,9 @@ def sizes(board):
     lines = [[title(name), report.number(size['own_mib']),
               f'**{report.number(size["mib"])}**' if size['mib'] == best else report.number(size['mib']),
               f'{size["packages"]}'] for name, size in of.items()]
-    return ('## Size on disk\nMiB, by Debian\'s count of installed packages: its own files, and with all that they depend on '
-            'beyond what every Debian has.\n\n' + rows_of(['', 'own', 'with dependencies', 'packages'], lines))
+    return ('## Size on disk\nMiB, by Debian\'s count of installed packages: its own files, and with all that they '
+            'depend on beyond what every Debian has.\n\n' +
+            rows_of(['', 'own', 'with dependencies', 'packages'], lines))
 
 
 def crashes(board):
@@ -168,33 +171,43 @@ def crashes(board):
                 text += f'; {fact["lines"][1]} of {fact["lines"][0]} lines lost'
             line.append(text)
         lines.append(line)
-    return ('## The supervisor is killed\nSIGKILL to the supervisor, 2 s later the same command again. A service that is *kept* '
-            'is the same process; *DOUBLED* runs twice from then on. One of them writes a line every 20 ms to stdout; lost are '
-            'lines it wrote that are in no log.\n\n' +
+    return ('## The supervisor is killed\nSIGKILL to the supervisor, 2 s later the same command again. A service that '
+            'is *kept* is the same process; *DOUBLED* runs twice from then on. One of them writes a line every 20 ms '
+            'to stdout; lost are lines it wrote that are in no log.\n\n' +
             rows_of(['', 'a quiet service', 'one that writes', 'the same, all helpers killed too'], lines))
+
+
+def measured(result):
+    """The rows of which there are samples or facts, and of whom."""
+    rows, names = {}, {}
+    for name, of in [*result['samples'].items(), *result['facts'].items()]:
+        for key in of:
+            rows['log' if key.startswith('log') else key.split('_')[0]] = names[name] = None
+    rest = set(ADAPTERS) - set(names) - {'bare'}
+    return ', '.join(rows) + (f' of {", ".join(names)}' if len(rest) > 1 else '')
 
 
 def head(board):
     lines, versions = [], {}
     for index, part in enumerate(board.parts):
         about = part['machine']
-        what = sorted({(result['n'], row) for result in part['results'] for row in result['rows']})
-        rows = ', '.join(dict.fromkeys(row for _, row in what))
-        counts = ', '.join(dict.fromkeys(f'{n}' for n, _ in what))
-        lines.append([f'{index + 1}', part['when'], about.get('monitor', '-'), f'N = {counts}: {rows}', f'{about["load"]:.2f}'])
+        what = '; '.join(f'N = {result["n"]}: {measured(result)}' for result in part['results'])
+        lines.append([f'{index + 1}', part['when'], about.get('monitor', '-').replace('fota_monitor ', ''), what,
+                      'busy with other work' if part['busy'] else 'quiet'])
         versions.update(part['versions'])
     about = board.parts[-1]['machine']
-    text = (f'# Supervisors side by side\n\nWritten by `tests/bench/run --report --markdown`; [README.md](README.md) tells how '
-            f'it is measured.\n\nMachine: {about["cpu"]}, {about["cores"]} cores, {about["memory_gib"]} GiB, Linux '
-            f'{about["kernel"]}.\n\n')
-    text += ('Measured in parts, at different times; what was measured more than once is shown as measured last. In each part '
-             'the bare loop took turns with everybody else, so ratios compare neighbours in time. Cells are medians; in '
-             'parentheses the ratio to bare. The best that supervises is bold.\n\n' if len(board.parts) > 1 else
-             'Cells are medians; in parentheses the ratio to bare, which took turns with everybody else. The best that '
-             'supervises is bold.\n\n')
-    text += rows_of(['part', 'when', 'fota_monitor', 'what', 'load before'], lines)
+    text = ('# Supervisors side by side\n\nWritten by `tests/bench/run --report --markdown`; [README.md](README.md) '
+            f'tells how it is measured.\n\nMachine: {about["cpu"]}, {about["cores"]} cores, {about["memory_gib"]} GiB, '
+            f'Linux {about["kernel"]}.\n\n')
+    if len(board.parts) > 1:
+        text += ('Measured in parts, at different times; what was measured more than once is shown as measured last, on '
+                 'a quiet machine if it was. ')
+    text += ('In each part the bare loop took turns with everybody else, so ratios compare neighbours in time. Cells '
+             'are medians; in parentheses the ratio to bare. The best that supervises is bold.\n\n')
+    text += rows_of(['part', 'when', 'fota_monitor', 'what', 'the machine'], lines)
     text += '\n## Versions and settings\n\n' + rows_of(
-        ['', 'version', 'how it ran'], [[title(name), versions[name], ADAPTERS[name].how] for name in ADAPTERS if name in versions])
+        ['', 'version', 'how it ran'],
+        [[title(name), versions[name], ADAPTERS[name].how] for name in ADAPTERS if name in versions])
     return text
 
 
@@ -202,18 +215,20 @@ def markdown(parts):
     board = Board(parts)
     sections = [
         head(board),
-        section(board, 'Restart after SIGKILL', 'ms from the kill to the next one\'s first act: median / p99 (ratio of medians). '
-                'With few kills the p99 is the slowest.', [('', 'kill', min, 99, True)]),
-        section(board, 'Start of all', 'ms from the launch to the last service\'s first act. *Again*: on files of before '
-                '(only fota_monitor has less to do then).',
+        section(board, 'Restart after SIGKILL', 'ms from the kill to the next one\'s first act: median / p99 (ratio of '
+                'medians). With few kills the p99 is the slowest.', [('', 'kill', min, 99, True)]),
+        section(board, 'Start of all', 'ms from the launch to the last service\'s first act. *Again*: on files of '
+                'before (only fota_monitor has less to do then).',
                 [('', 'start', min, None, True), ('again, ', 'start_again', min, None, True)]),
         section(board, 'Restart of all', 'ms from its own command to the last new first act, and until the command has '
-                'returned. monit and daemontools return at once; fota_monitor when all are up, which is 300 ms after the last start.',
+                'returned. monit and daemontools return at once; fota_monitor when all are up, '
+                'which is 300 ms after the last start.',
                 [('', 'restart', min, None, True), ('returned, ', 'restart_answer', min, None, False)]),
         section(board, 'Status of all, command line', 'ms. bare: a static program that asks a bare HTTP server.',
                 [('', 'command', min, None, True)]),
         section(board, 'Status of all, HTTP or XML-RPC', 'Requests/s with 2 connections / p99 in ms (ratio to a bare '
-                'libmicrohttpd that answers the same bytes); answers/s with 8 connections; CPU time of the server in us an answer.',
+                'libmicrohttpd that answers the same bytes); answers/s with 8 connections; CPU time of the server in '
+                'us for an answer.',
                 [('', 'http_rate', max, 'http_p99_us', True), ('8 connections, ', 'http_many', max, None, True),
                  ('CPU us, ', 'http_cpu_us', min, None, False)]),
         memory(board),

@@ -175,7 +175,8 @@ class ScanFolder(Peer):
             self.setup_more(folder)
             if self.options.get('args'):
                 os.makedirs(self.path('log-' + name))
-                write(os.path.join(folder, 'log', 'run'), f'#!/bin/sh\nexec {self.logger(self.path("log-" + name))}\n', 0o755)
+                logger = self.logger(self.path('log-' + name))
+                write(os.path.join(folder, 'log', 'run'), f'#!/bin/sh\nexec {logger}\n', 0o755)
                 os.chmod(folder, 0o1755)  # the sticky bit tells daemontools that there is a logger
 
     def setup_more(self, folder):

@@ -64,8 +64,8 @@ class Field:
         return time.monotonic() > self.plan.get('until', float('inf'))
 
     def turns(self, row, count, do, players=None):
-        """do(YARDSTICK), then do(adapter) for each, so many times; yields (adapter, bare's result, its own). Who fails, or
-        has used up its share of time, gets no more turns."""
+        """do(YARDSTICK), then do(adapter) for each, so many times; yields (adapter, bare's result, its own).
+        Who fails, or has used up its share of time, gets no more turns."""
         players = players or self.adapters
         used = {adapter: 0.0 for adapter in players if row not in ADAPTERS[adapter].leave_out}
         for _ in range(count):
@@ -137,8 +137,8 @@ class Field:
     # Each in sessions of its own, with nobody else there.
 
     def start(self, wanted):
-        """On a new host, and once more where it helps (a log file is there for each service). Memory, too, is told while
-        nobody else maps the same libraries."""
+        """On a new host, and once more where it helps (a log file is there for each service). Memory, too, is told
+        while nobody else maps the same libraries."""
         def once(who, logs=False):
             with self.open(who, logs=logs) as session:
                 took = session.call('start')

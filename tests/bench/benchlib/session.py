@@ -278,7 +278,8 @@ class Worker:
             now = self.stored(name) - had
             if now != stored:
                 stored, quiet_since = now, time.monotonic()
-        return {'mb_s': written / ns * 1e3, 'cpu_s_gb': (proc.cpu_ns(pids) - before) / written, 'lost': written - stored}
+        return {'mb_s': written / ns * 1e3, 'cpu_s_gb': (proc.cpu_ns(pids) - before) / written,
+                'lost': written - stored}
 
     def running(self):
         """The processes of the one service."""

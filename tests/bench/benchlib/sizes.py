@@ -18,7 +18,8 @@ def installed():
         name, essential, size, provides, before, needs, status = line.split('\t')
         if status != 'installed':
             continue
-        packages[name] = {'size': int(size or 0), 'essential': essential == 'yes', 'needs': wishes(before) + wishes(needs)}
+        packages[name] = {'size': int(size or 0), 'essential': essential == 'yes',
+                          'needs': wishes(before) + wishes(needs)}
         for virtual in wishes(provides):
             provided.setdefault(virtual[0], packages[name] | {'name': name})
     return packages, {virtual: package['name'] for virtual, package in provided.items()}
@@ -26,7 +27,8 @@ def installed():
 
 def wishes(text):
     """'a (>= 1), b | c:any' -> [['a'], ['b', 'c']]"""
-    return [[re.split(r'[ :(]', name.strip())[0] for name in wish.split('|')] for wish in text.split(',') if wish.strip()]
+    return [[re.split(r'[ :(]', name.strip())[0] for name in wish.split('|')]
+            for wish in text.split(',') if wish.strip()]
 
 
 def closure(names, packages, provided):
@@ -74,18 +76,20 @@ def own_files(name, options):
         return os.path.getsize(options['bin']), sorted(owners)
     if name == 'pm2':
         modules = os.path.dirname(os.path.dirname(Pm2.package_file()))
-        blocks = sum(os.lstat(os.path.join(folder, file)).st_blocks for folder, _, files in os.walk(modules) for file in files)
+        blocks = sum(os.lstat(os.path.join(folder, file)).st_blocks
+                     for folder, _, files in os.walk(modules) for file in files)
         return 512 * blocks, [owner_of_node()]
     return 0, ADAPTERS[name].packages
 
 
 def owner_of_node():
-    return owner(subprocess.run(['node', '-p', 'process.execPath'], capture_output=True, text=True).stdout.strip()) or ''
+    done = subprocess.run(['node', '-p', 'process.execPath'], capture_output=True, text=True)
+    return owner(done.stdout.strip()) or ''
 
 
 def of(name, options):
-    """{'mib', 'own_mib', 'packages'}: all that must be there beyond what every Debian has (its essential packages and what
-    those need); of that the supervisor's own files. None where it is not installed from packages."""
+    """{'mib', 'own_mib', 'packages'}: all that must be there beyond what every Debian has (its essential packages and
+    what those need); of that the supervisor's own files. None where it is not installed from packages."""
     packages, provided = installed()
     extra, begin = own_files(name, options)
     if not extra and not begin:
