@@ -200,8 +200,8 @@ def head(board):
             f'tells how it is measured.\n\nMachine: {about["cpu"]}, {about["cores"]} cores, {about["memory_gib"]} GiB, '
             f'Linux {about["kernel"]}.\n\n')
     if len(board.parts) > 1:
-        text += ('Measured in parts, at different times; what was measured more than once is shown as measured last, on '
-                 'a quiet machine if it was. ')
+        text += ('Measured in parts, at different times; what was measured more than once is shown as measured last, '
+                 'on a quiet machine if it was. ')
     text += ('In each part the bare loop took turns with everybody else, so ratios compare neighbours in time. Cells '
              'are medians; in parentheses the ratio to bare. The best that supervises is bold.\n\n')
     text += rows_of(['part', 'when', 'fota_monitor', 'what', 'the machine'], lines)

@@ -111,8 +111,11 @@ class Field:
         with contextlib.ExitStack() as stack:
             self.start_field(stack)
             for _, title, row, _ in rows:
-                if YARDSTICK not in self.sides or self.late():
+                if YARDSTICK not in self.sides:
                     break
+                if self.late():
+                    self.say(f'left out, the time is up: {title}')
+                    continue
                 self.say(title)
                 row(self)
                 done()
