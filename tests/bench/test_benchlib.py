@@ -55,7 +55,7 @@ def test_a_busy_machine_has_no_say_where_a_quiet_one_was_measured():
     text = board.markdown([part(1, {"monitor": {"kill": [[1], [2]]}}),
                            part(1, {"monitor": {"kill": [[1], [9]], "restart": [[1], [5]]}}, when="2027", busy=True)])
     assert line_of(text, "Restart after SIGKILL", "**fota_monitor**") == ["**2.00** / 2.00 (2.00)"]
-    assert line_of(text, "Restart of all", "**fota_monitor**") == ["**5.00** (5.00)"]
+    assert line_of(text, "Restart of all", "**fota_monitor**") == ["**5.00** (5.00) †"]
 
 
 def test_what_failed_says_so_until_it_was_measured():

@@ -29,6 +29,7 @@ class Board:
                 self.failed.pop((adapter, n, key.split('_')[0]), None)
                 if pair[0] and (adapter == 'monitor' or ('bare', n, key) not in self.cells):
                     self.cells['bare', n, key] = (pair[0], pair[0])
+                    self.when['bare', n, key] = index
         for adapter, facts in result['facts'].items():
             self.facts.setdefault(adapter, {}).update(facts)
         for adapter, text in result['failed']:
@@ -86,6 +87,7 @@ def cells(board, key, n, names, best, unit_p=None, ratio=True):
             text += f' / {report.number(tail[0] / (1000 if unit_p != 99 else 1))}'
         if ratio and of_bare:
             text += f' ({report.number(of_bare)})'
+        text += ' †' if board.parts[board.when[name, n, key]]['busy'] else ''
         texts[name] = text
     return texts
 
@@ -201,7 +203,7 @@ def head(board):
             f'Linux {about["kernel"]}.\n\n')
     if len(board.parts) > 1:
         text += ('Measured in parts, at different times; what was measured more than once is shown as measured last, '
-                 'on a quiet machine if it was. ')
+                 'on a quiet machine if it was (†: it did other work at that time). ')
     text += ('In each part the bare loop took turns with everybody else, so ratios compare neighbours in time. Cells '
              'are medians; in parentheses the ratio to bare. The best that supervises is bold.\n\n')
     text += rows_of(['part', 'when', 'fota_monitor', 'what', 'the machine'], lines)
