@@ -12,8 +12,11 @@
 #include "monitor.h"
 #include "outside_uv.h"
 #include "proc.h"
+#include "reaper.h"
 #include "scripted.h"
 #include "sdnotify.h"
+#include "signals.h"
+#include "upgrade.h"
 #include "world_linux.h"
 
 #include <errno.h>
@@ -29,7 +32,8 @@ struct app {
     uv_loop_t loop;
     uv_prepare_t flush;
     struct metrics_lag lag;
-    uv_signal_t term, intr;
+    int signals_fd; /* -1: not open */
+    uv_poll_t signals;
     const struct confload_input *in;
     struct scripts *scripts; /* NULL: there are none */
     struct outside *outside;
@@ -40,6 +44,9 @@ struct app {
     struct autoreload *autoreload; /* NULL: no memory for it */
     struct collector *collector;   /* NULL: no memory for it */
     struct sdnotify *manager;      /* the service manager; NULL: there is none */
+    struct upgrade *upgrade;       /* NULL: no memory for it */
+    struct upgrade_state *taken;   /* what the program before this one left; NULL: we were started as usual */
+    struct reaper *reaper;         /* NULL: there is nobody else's child, or no memory */
     int lock_fd;
     bool reloading; /* the manager was told so */
     uint64_t
@@ -65,8 +72,6 @@ static int take_lock(const struct conf *conf, struct err *err)
     struct buf path = {0};
     buf_addf(&path, "%s/%s.lock", conf->rundir, conf->env);
     int fd = path.failed ? -1 : lock_take(path.data, err);
-    if (fd >= 0)
-        proc_keep(fd);
     if (path.failed)
         err_nomem(err);
     buf_fini(&path);
@@ -171,14 +176,27 @@ static void on_flush(uv_prepare_t *prepare)
 {
     struct app *app = CONTAINER_OF(prepare, struct app, flush);
     monitor_flush(app->mon);
+    upgrade_turn(app->upgrade);
     if (app->reloading) /* a reload is over, well or not, in the turn it began in */
         tell_ready(app);
     trim(app);
 }
 
-static void on_signal(uv_signal_t *handle, int signum)
+static const int signals[] = {SIGTERM, SIGINT};
+
+void daemon_hold_signals(void)
 {
-    struct app *app = handle->data;
+    signals_hold(signals, ARRAY_LEN(signals));
+}
+
+static void on_signals(uv_poll_t *poll, int status, int events)
+{
+    (void)status;
+    (void)events;
+    struct app *app = poll->data;
+    int signum = signals_next(app->signals_fd);
+    if (!signum)
+        return;
     clog_info("%s: the monitor ends; the services go on", signum == SIGTERM ? "SIGTERM" : "SIGINT");
     monitor_note(app->mon, NULL, EVENT_MONITOR, 0, "the monitor ended by %s; the services go on",
                  signum == SIGTERM ? "SIGTERM" : "SIGINT");
@@ -191,29 +209,89 @@ static void watch_signals(struct app *app)
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN); /* a file that must not grow any more is an error, and no end of the monitor */
     signal(SIGHUP, SIG_IGN);  /* as nohup: the end of a terminal must not end the monitor */
-    uv_signal_t *handles[] = {&app->term, &app->intr};
-    static const int signals[] = {SIGTERM, SIGINT};
-    for (size_t i = 0; i < ARRAY_LEN(handles); i++) {
-        uv_signal_init(&app->loop, handles[i]);
-        handles[i]->data = app;
-        uv_signal_start(handles[i], on_signal, signals[i]);
-    }
+    uv_poll_init(&app->loop, &app->signals, app->signals_fd);
+    app->signals.data = app;
+    uv_poll_start(&app->signals, UV_READABLE, on_signals);
     proc_note_signals();
     uv_prepare_init(&app->loop, &app->flush);
     uv_prepare_start(&app->flush, on_flush);
+}
+
+static void become_next(void *arg, struct request *r)
+{
+    struct app *app = arg;
+    if (app->upgrade)
+        upgrade_begin(app->upgrade, r);
+    else
+        request_fail(r, 500, EXIT_COMMAND, "no_memory", "out of memory");
+}
+
+/* The addresses of then, instead of those in conf.json. */
+static bool listen_as_before(struct conf *conf, const struct upgrade_state *s)
+{
+    char **bind = calloc(s->ngiven + 1, sizeof *bind);
+    size_t n = 0;
+    for (size_t i = 0; bind && i < s->ngiven; i++) {
+        if (!s->given[i].listens)
+            continue;
+        conf->port = s->given[i].port;
+        bind[n] = strdup(s->given[i].address);
+        n += bind[n] != NULL;
+    }
+    for (char **old = conf->bind; bind && *old; old++)
+        free(*old);
+    if (!bind)
+        return false;
+    free(conf->bind);
+    conf->bind = bind;
+    return n > 0;
+}
+
+/* What the program before this one left goes to where it belongs; the rest follows monitor_start. Nothing here is a
+ * reason to give up: nobody would look after the services. */
+static void take_over(struct app *app, struct conf *conf, struct err *err)
+{
+    struct upgrade_state *s = app->taken;
+    app->mon->upgraded_from = s->from;
+    if (s->nofile)
+        proc_set_given_nofile(s->nofile);
+    app->mon->journal.last_seq = MAX(app->mon->journal.last_seq, s->last_seq);
+    remember_take_over(app->mon, buf_str(&s->services), s->services.len);
+    http_take(app->http, s->given, s->ngiven);
+    if (!relisten(app, conf, err) && !(listen_as_before(conf, s) && relisten(app, conf, NULL)))
+        clog_error("%s; there is no admin port until that is right and the monitor is started again", err->text);
+    else if (err->text[0])
+        clog_error("%s; the admin port stays where it was", err->text);
+    err->text[0] = 0;
+    http_taken(app->http);
+}
+
+/* Our own place, and that there is but one of us. */
+static bool settle_in(struct app *app, const struct conf *conf, struct err *err)
+{
+    if (!make_rundir(conf, err))
+        return false;
+    app->lock_fd = app->taken ? app->taken->lock_fd : take_lock(conf, err);
+    if (app->lock_fd < 0)
+        return false;
+    proc_keep(app->lock_fd);
+    app->signals_fd = signals_open(signals, ARRAY_LEN(signals));
+    return app->signals_fd >= 0 || err_set(err, "signals can't be read: %s", strerror(-app->signals_fd));
 }
 
 /* Everything that can fail before there is anything to lose. */
 static bool assemble(struct app *app, struct conf *conf, struct err *err)
 {
     int error;
-    app->lock_fd = -1;
-    if (!make_rundir(conf, err) || (app->lock_fd = take_lock(conf, err)) < 0 ||
-        !(app->outside = outside_uv_new(&app->loop))) {
-        if (app->lock_fd >= 0)
-            err_nomem(err);
+    app->lock_fd = app->signals_fd = -1;
+    if (!settle_in(app, conf, err)) {
         conf_free(conf);
         return false;
+    }
+    app->outside = outside_uv_new(&app->loop);
+    if (!app->outside) {
+        conf_free(conf);
+        return err_nomem(err);
     }
     app->world = world_linux_new(&app->loop, &error);
     if (!app->world) {
@@ -230,6 +308,7 @@ static bool assemble(struct app *app, struct conf *conf, struct err *err)
                                 .swap = swap,
                                 .relisten = relisten,
                                 .applied = apply,
+                                .upgrade = become_next,
                                 .arg = app,
                                 .loop = &app->loop,
                                 .lag = &app->lag};
@@ -238,7 +317,18 @@ static bool assemble(struct app *app, struct conf *conf, struct err *err)
     app->manager = sdnotify_new(&app->loop);
     read_token(app, conf);
     app->http = http_new(&app->loop, &app->admin);
-    return app->http ? relisten(app, conf, err) : err_nomem(err);
+    if (!app->http)
+        return err_nomem(err);
+    app->upgrade = upgrade_new(&(struct upgrade_parts){.loop = &app->loop,
+                                                       .mon = app->mon,
+                                                       .http = app->http,
+                                                       .manager = app->manager,
+                                                       .in = app->in,
+                                                       .lock_fd = app->lock_fd});
+    if (!app->taken)
+        return relisten(app, conf, err);
+    take_over(app, conf, err);
+    return true;
 }
 
 static void close_handle(uv_handle_t *handle, void *arg)
@@ -253,6 +343,7 @@ static void take_apart(struct app *app)
     if (app->mon)
         monitor_finish(app->mon); /* what was asked for */
     http_free(app->http);
+    upgrade_free(app->upgrade); /* nobody asks for one any more */
     autoreload_free(app->autoreload);
     scripted_set(&app->admin, NULL);
     scripts_free(app->scripts);
@@ -262,6 +353,7 @@ static void take_apart(struct app *app)
     if (app->world)
         world_linux_free(app->world);
     exec_end_all();
+    reaper_free(app->reaper);
     sdnotify_free(app->manager);
     clog_attach(NULL);
     if (app->collector)
@@ -269,13 +361,16 @@ static void take_apart(struct app *app)
     uv_walk(&app->loop, close_handle, NULL);
     uv_run(&app->loop, UV_RUN_DEFAULT);
     uv_loop_close(&app->loop);
+    if (app->signals_fd >= 0)
+        close(app->signals_fd);
     if (app->lock_fd >= 0)
         close(app->lock_fd);
+    upgrade_state_free(app->taken);
 }
 
 int daemon_run(struct loaded *world, const struct confload_input *in)
 {
-    struct app app = {.in = in};
+    struct app app = {.in = in, .taken = upgrade_taken()};
     struct conf *conf = world->conf;
     world->conf = NULL;
     struct err err = {0};
@@ -292,11 +387,15 @@ int daemon_run(struct loaded *world, const struct confload_input *in)
         clog_info("fota_monitor " FM_VERSION " runs env %s on %s with %zu service%s, pid %d", app.mon->conf->env,
                   http_address(app.http), app.mon->nsvcs, app.mon->nsvcs == 1 ? "" : "s", getpid());
         watch_signals(&app);
+        if (app.taken || getpid() == 1)
+            app.reaper = reaper_new(&app.loop, app.mon);
         attach(&app, world->scripts);
         swap(&app, world->scripts);
         world->scripts = NULL;
         monitor_start(app.mon);
         tell_ready(&app);
+        if (app.taken)
+            upgrade_answer(app.taken, app.mon);
         uv_run(&app.loop, UV_RUN_DEFAULT);
     } else {
         fprintf(stderr, "Error: %s\n", err.text);

@@ -14,6 +14,7 @@
 #include "proc.h"
 #include "replay.h"
 #include "simtest.h"
+#include "upgrade.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -56,13 +57,31 @@ static int run_monitor(const struct options *o)
         return EXIT_COMMAND;
     if (!find_input(o, home, &in, &err))
         return complain(&err);
-    mhd_load_begin(); /* while the configuration is read */
+    daemon_hold_signals(); /* before there are threads */
+    mhd_load_begin();      /* while the configuration is read */
     struct loaded world;
     if (!load(&in, true, &world, &err))
         return complain(&err);
     int code = daemon_run(&world, &in);
     loaded_fini(&world);
     return code;
+}
+
+static bool load_quietly(void *arg, struct loaded *out, struct err *err)
+{
+    return load(arg, false, out, err);
+}
+
+/* The monitor that runs asks before it becomes this program: the configuration must be good too. */
+static int check_state(const struct options *o)
+{
+    char home[PATH_MAX];
+    struct confload_input in;
+    struct err err = {0};
+    if (!find_input(o, home, &in, &err) || !upgrade_check(atoi(o->check_state), load_quietly, &in, &err))
+        return complain(&err);
+    fputs(UPGRADE_WELL, stdout);
+    return EXIT_OK;
 }
 
 static int check(const struct options *o)
@@ -134,6 +153,7 @@ int main(int argc, char **argv)
 {
     struct options o;
     struct err err = {0};
+    upgrade_note_program(argv);
     if (!options_parse(&o, argc, argv, &err)) {
         fprintf(stderr, "Error: %s\nfota_monitor -h tells more.\n", err.text);
         exit(EXIT_USAGE);
@@ -145,6 +165,8 @@ int main(int argc, char **argv)
         exit(ask(&o));
     case MODE_CHECK:
         exit(check(&o));
+    case MODE_CHECK_STATE:
+        exit(check_state(&o));
     case MODE_TEST:
         exit(test(&o));
     case MODE_SIMULATE:

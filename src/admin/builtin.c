@@ -282,6 +282,13 @@ static void run_reload(struct request *r)
     loaded_fini(&next);
 }
 
+static void run_upgrade(struct request *r)
+{
+    log_command(r);
+    monitor_note(r->admin->mon, NULL, EVENT_COMMAND, 0, "upgrade asked for by %s", r->who);
+    r->admin->upgrade(r->admin->arg, r);
+}
+
 /* ---- about itself */
 
 static void run_version(struct request *r)
@@ -401,6 +408,12 @@ const struct command builtin_commands[] = {
      .changes = true,
      .args = ARGS({"dry-run", "1: only show what would change", NULL}),
      .run = run_reload},
+    {.name = "upgrade",
+     .help = "become the program that is on the disk now; no service notices",
+     .services = COMMAND_NO_SERVICE,
+     .changes = true,
+     .args = ARGS({"wait", "seconds for requests in hand, before they must go on without an answer", "5"}),
+     .run = run_upgrade},
     {.name = "version",
      .help = "the version of the running monitor",
      .services = COMMAND_NO_SERVICE,

@@ -101,6 +101,8 @@ static enum MHD_Result queue(struct call *c, unsigned status, struct MHD_Respons
 {
     if (!response)
         return MHD_NO;
+    if (c->shared->last)
+        MHD_add_response_header(response, "Connection", "close");
     enum MHD_Result r = MHD_queue_response(c->connection, status, response);
     MHD_destroy_response(response);
     c->answered = true;
@@ -440,7 +442,7 @@ static enum MHD_Result answer(struct call *c, const char *url, bool head)
     if (!path)
         return queue_text(c, MHD_HTTP_NOT_FOUND, EXIT_USAGE, "Error: there is nothing at this path\n");
     read_query(c, path);
-    if (!r->done && is_plain_status(r))
+    if (!r->done && is_plain_status(r) && !c->shared->last)
         return queue_status(c);
     if (!r->done && may_go_on(c) && may_be_asked(r, head))
         request_run(r, on_news, c);
@@ -545,15 +547,29 @@ void call_sweep(struct call_shared *sh)
     }
 }
 
-void call_shutdown(struct call_shared *sh)
+void call_end(struct call_shared *sh, const struct request *but, bool waiting, const char *why)
 {
     for (struct call *c = sh->calls; c; c = c->next)
-        if (c->held) {
+        if (c->request != but && waiting && c->held) {
             let_go(c);
             resume(c);
-        } else if (c->suspended || c->stream)
-            request_abort(c->request, 503, EXIT_UNREACHABLE, "shutdown",
-                          "the monitor is ending; what was asked for goes on");
+        } else if (c->request != but && (waiting ? c->stream || c->suspended : c->stream && !c->request->timer.place)) {
+            request_abort(c->request, 503, EXIT_UNREACHABLE, "shutdown", why);
+        }
+}
+
+bool call_is_any(const struct call_shared *sh, const struct request *but)
+{
+    const struct call *c = sh->calls;
+    return c && (c->request != but || c->next);
+}
+
+int call_fd(const struct call_shared *sh, const struct request *r)
+{
+    for (const struct call *c = sh->calls; c; c = c->next)
+        if (c->request == r)
+            return fd_of(c);
+    return -1;
 }
 
 void call_shared_fini(struct call_shared *sh)

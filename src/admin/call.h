@@ -14,6 +14,7 @@ struct call;
 struct call_shared {
     struct admin *admin;
     struct call *calls;          /* under way */
+    bool last;                   /* each connection is closed after its next answer */
     bool resumed;                /* a waiting one can be answered: the daemons must be run once */
     struct MHD_Response *status; /* the plain status of all, as of status_generation */
     size_t status_len;
@@ -30,8 +31,15 @@ void call_completed(void *arg, struct MHD_Connection *connection, void **call, e
  * whether the others do their part in time. To be called from time to time. */
 void call_sweep(struct call_shared *shared);
 
-/* Answers all calls that wait with 503, ends streams, and lets them go on to be sent. */
-void call_shutdown(struct call_shared *shared);
+/* Ends streams that have no end of themselves; with `waiting` all streams, and answers all calls that wait with 503.
+ * They go on to be sent. The call of `but` (NULL: none) is spared. */
+void call_end(struct call_shared *shared, const struct request *but, bool waiting, const char *why);
+
+/* Is there any call but that of `but`? */
+bool call_is_any(const struct call_shared *shared, const struct request *but);
+
+/* The descriptor of the connection it came over; -1: none. */
+int call_fd(const struct call_shared *shared, const struct request *r);
 
 void call_shared_fini(struct call_shared *shared);
 

@@ -75,6 +75,8 @@ struct admin {
     bool (*relisten)(void *arg, const struct conf *next, struct err *err);
     /* A reload has been applied: what the core does not know of follows `conf` too. */
     void (*applied)(void *arg, const struct conf *conf);
+    /* This process becomes the program that is on the disk now; answers the request, or has it answered by that. */
+    void (*upgrade)(void *arg, struct request *r);
     void *arg;
     struct command_table *extra;    /* set by command_set_extra */
     struct scripts *scripts;        /* set by scripted_set; NULL: there are none */

@@ -1,6 +1,7 @@
 #include "http.h"
 
 #include "call.h"
+#include "clock.h"
 #include "clog.h"
 #include "facts.h"
 #include "host.h"
@@ -10,6 +11,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <microhttpd.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,6 +27,7 @@
 #define ACCEPTS_PER_TURN 64
 #define LAST_TURNS 64       /* to send what is there when it ends */
 #define ROOM_MADE 16        /* connections ended at a time to make room for others */
+#define TLS_SETTLED_MS 300  /* who has asked for nothing for so long is not about to */
 #define ACCEPT_PAUSE_MS 100 /* when there is no room for a connection, it is looked for again after this */
 
 /* One address listened on: a daemon of libmicrohttpd, whose epoll descriptor is one
@@ -56,7 +59,10 @@ struct http {
     unsigned room;    /* connections a listener takes at most: services need descriptors too */
     uv_timer_t sweep; /* runs while there are peers */
     int handles;
-    char said[256]; /* by libmicrohttpd, last */
+    struct http_given *given; /* of the program before this one */
+    size_t ngiven;
+    bool winding_down; /* takes no new connections */
+    char said[256];    /* by libmicrohttpd, last */
 };
 
 static void listener_free(struct listener *l)
@@ -116,7 +122,7 @@ static void on_incoming(uv_poll_t *poll, int status, int events);
 static void on_pause(uv_timer_t *timer)
 {
     struct listener *l = CONTAINER_OF(timer, struct listener, pause);
-    if (l->fd >= 0)
+    if (l->fd >= 0 && !l->http->winding_down)
         uv_poll_start(&l->incoming, UV_READABLE, on_incoming);
 }
 
@@ -285,6 +291,17 @@ static bool fail_start(const struct listener *l, int port, struct err *err)
                                  said[0] ? said : strerror(errno));
 }
 
+/* One that the program before this one listened on there, to be closed by the caller; -1: none. */
+static int take_listening(const struct http *h, const char *address, int port, int *actual)
+{
+    for (const struct http_given *g = h->given; g < h->given + h->ngiven; g++)
+        if (g->listens && !strcmp(g->address, address) && (!port || port == g->port)) {
+            *actual = g->port;
+            return fcntl(g->fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+        }
+    return -1;
+}
+
 static struct listener *listener_new(struct http *h, const char *address, const struct wanted *wanted, int *actual,
                                      struct err *err)
 {
@@ -300,7 +317,9 @@ static struct listener *listener_new(struct http *h, const char *address, const 
     l->header_kb = wanted->conf->http.header_kb;
     l->handles = 4;
     snprintf(l->address, sizeof l->address, "%.*s", HOST_ADDRESS_SIZE - 1, address);
-    l->fd = host_listen(address, port ? port : *actual, has_port(h, port), actual, err);
+    l->fd = take_listening(h, address, port, actual);
+    if (l->fd < 0)
+        l->fd = host_listen(address, port ? port : *actual, has_port(h, port), actual, err);
     if (l->fd < 0 || !start_daemon(l)) {
         if (l->fd >= 0) {
             fail_start(l, *actual, err);
@@ -432,12 +451,120 @@ static void on_handle_closed(uv_handle_t *handle)
         free(h);
 }
 
+/* ---- over to the next program */
+
+/* What was agreed on an encrypted connection can't be handed over: it has to be ended. */
+static bool is_encrypted(const struct http *h)
+{
+    for (const struct listener *l = h->listeners; l; l = l->next)
+        if (l->tls.cert)
+            return true;
+    return false;
+}
+
+/* Is something being asked over it, or about to be? */
+static bool is_active(const struct peer *p, bool encrypted, int64_t now)
+{
+    return p->busy || (encrypted && now - p->since_ms < TLS_SETTLED_MS);
+}
+
+bool http_is_quiet(const struct http *h, const struct request *but)
+{
+    int fd = but ? call_fd(&h->calls, but) : -1;
+    bool encrypted = is_encrypted(h);
+    int64_t now = clock_mono_ms();
+    if (call_is_any(&h->calls, but))
+        return false;
+    for (const struct peer *p = h->peers.first; p; p = p->next)
+        if (p->fd != fd && is_active(p, encrypted, now))
+            return false;
+    return true;
+}
+
+void http_wind_down(struct http *h, const struct request *but, bool waiting, const char *why)
+{
+    bool deaf = waiting || is_encrypted(h);
+    for (struct listener *l = h->listeners; deaf && !h->winding_down && l; l = l->next)
+        if (l->fd >= 0)
+            uv_poll_stop(&l->incoming);
+    h->winding_down = h->calls.last = h->winding_down || deaf;
+    call_end(&h->calls, but, waiting, why);
+}
+
+void http_go_on(struct http *h)
+{
+    h->winding_down = h->calls.last = false;
+    for (struct listener *l = h->listeners; l; l = l->next)
+        if (l->fd >= 0)
+            uv_poll_start(&l->incoming, UV_READABLE, on_incoming);
+}
+
+static int port_of(int fd)
+{
+    union host_address a = {0};
+    socklen_t len = sizeof a;
+    if (getsockname(fd, &a.any, &len))
+        return 0;
+    return ntohs(a.any.sa_family == AF_INET ? a.v4.sin_port : a.v6.sin6_port);
+}
+
+struct http_given *http_give(const struct http *h, const struct request *but, size_t *count)
+{
+    size_t n = 0;
+    int own = but ? call_fd(&h->calls, but) : -1;
+    for (const struct listener *l = h->listeners; l; l = l->next)
+        n++;
+    for (const struct peer *p = h->peers.first; p; p = p->next)
+        n++;
+    struct http_given *given = calloc(n + 1, sizeof *given);
+    *count = 0;
+    for (const struct listener *l = h->listeners; given && l; l = l->next) {
+        struct http_given *g = &given[*count];
+        *g = (struct http_given){.fd = l->fd, .listens = true, .port = l->fd >= 0 ? port_of(l->fd) : 0};
+        memcpy(g->address, l->address, sizeof g->address);
+        *count += l->fd >= 0 && !l->retired;
+    }
+    for (const struct peer *p = h->peers.first; given && p && !is_encrypted(h); p = p->next)
+        if (p->fd != own && !p->busy)
+            given[(*count)++] = (struct http_given){.fd = p->fd};
+    return given;
+}
+
+int http_fd(const struct http *h, const struct request *r)
+{
+    return is_encrypted(h) ? -1 : call_fd(&h->calls, r);
+}
+
+void http_take(struct http *h, struct http_given *given, size_t count)
+{
+    h->given = given;
+    h->ngiven = count;
+}
+
+void http_taken(struct http *h)
+{
+    for (struct http_given *g = h->given; g < h->given + h->ngiven; g++) {
+        struct sockaddr_storage peer;
+        socklen_t len = sizeof peer;
+        bool serve =
+            g->fd >= 0 && !g->listens && !is_encrypted(h) && !getpeername(g->fd, (struct sockaddr *)&peer, &len);
+        if (serve) /* else it closes it */
+            MHD_add_connection(h->listeners->daemon, g->fd, (struct sockaddr *)&peer, len);
+        else if (g->fd >= 0)
+            close(g->fd);
+    }
+    if (h->listeners)
+        MHD_run(h->listeners->daemon);
+    h->given = NULL;
+    h->ngiven = 0;
+}
+
 void http_free(struct http *h)
 {
     if (!h)
         return;
     h->admin->refusals = NULL;
-    call_shutdown(&h->calls);
+    call_end(&h->calls, NULL, true, "the monitor is ending; what was asked for goes on");
     for (int i = 0; i < LAST_TURNS && h->calls.calls; i++)
         for (struct listener *l = h->listeners; l; l = l->next)
             MHD_run(l->daemon); /* sends what was just answered */

@@ -123,6 +123,7 @@ const struct option options_table[] = {
      .mode = MODE_MAN,
      .field = OPTION_FLAG},
     {.name = "version", .help = "print the version", .group = OPTION_ABOUT, .mode = MODE_VERSION, .field = OPTION_FLAG},
+    {.name = "check-state", .group = OPTION_HIDDEN, .mode = MODE_CHECK_STATE, VALUE(check_state)},
     {.name = "complete", .group = OPTION_HIDDEN, .mode = MODE_COMPLETE, .field = OPTION_FLAG},
     {.name = NULL},
 };

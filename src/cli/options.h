@@ -6,11 +6,12 @@
 #include "err.h"
 
 enum options_mode {
-    MODE_RUN,      /* be the monitor */
-    MODE_COMMAND,  /* ask the running one */
-    MODE_CHECK,    /* judge the configuration */
-    MODE_TEST,     /* run tests of scripts */
-    MODE_SIMULATE, /* replay a journal */
+    MODE_RUN,         /* be the monitor */
+    MODE_COMMAND,     /* ask the running one */
+    MODE_CHECK,       /* judge the configuration */
+    MODE_TEST,        /* run tests of scripts */
+    MODE_SIMULATE,    /* replay a journal */
+    MODE_CHECK_STATE, /* could this program go on from a state? */
     MODE_HELP,
     MODE_VERSION,
     MODE_MAN,      /* print the manual page */
@@ -68,7 +69,8 @@ struct options {
     const char *service;            /* its value; NULL: none */
     const char *args[OPTIONS_ARGS]; /* key=value */
     size_t nargs;
-    const char *simulate; /* MODE_SIMULATE: the script to be tried */
+    const char *check_state; /* MODE_CHECK_STATE: the descriptor to read from */
+    const char *simulate;    /* MODE_SIMULATE: the script to be tried */
     const char *journal;
     const char *const *files; /* MODE_TEST: the tests; MODE_SIMULATE: further journals; MODE_COMPLETE: the words */
     size_t nfiles;

@@ -444,8 +444,13 @@ void monitor_prepare(struct monitor *m)
 
 void monitor_start(struct monitor *m)
 {
-    remember_load(m);
-    m->start_seq = monitor_note(m, NULL, EVENT_MONITOR, 0, "the monitor " FM_VERSION " started, pid %d", getpid());
+    if (!m->upgraded_from)
+        remember_load(m);
+    m->start_seq =
+        m->upgraded_from
+            ? monitor_note(m, NULL, EVENT_MONITOR, 0, "the monitor " FM_VERSION " took over from %s, pid %d",
+                           m->upgraded_from, getpid())
+            : monitor_note(m, NULL, EVENT_MONITOR, 0, "the monitor " FM_VERSION " started, pid %d", getpid());
     world_timer_set(m->world, &m->probe, MONITOR_PROBE_MS);
     world_timer_set(m->world, &m->audit, MONITOR_AUDIT_MS);
     monitor_prepare(m);

@@ -48,7 +48,8 @@ struct monitor {
     struct event_ring events; /* the monitor's own */
     struct consoles *consoles;
     struct remember remember;
-    bool afresh; /* what is wanted now is not to be remembered */
+    const char *upgraded_from; /* the version that handed over to us, before monitor_start; NULL: none */
+    bool afresh;               /* what is wanted now is not to be remembered */
     struct monitor_hooks hooks;
     uint64_t generation; /* counts every change of what a plain status shows */
     int64_t start_ms, start_wall_ms;

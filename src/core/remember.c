@@ -302,6 +302,8 @@ static void take_line(struct loading *l, struct remember_line *line)
         forget_wants(l);
     else if (s && l->of_use && line->kind == REMEMBER_SERVICE)
         take_service(l, s, &line->svc);
+    else if (line->kind == REMEMBER_SERVICE && line->svc.pidfd >= 0)
+        close(line->svc.pidfd);
     if (s && l->of_use && (line->kind == REMEMBER_EXIT || line->kind == REMEMBER_GONE)) {
         lastexit_fini(&s->last_exit);
         s->last_exit = line->exit;
@@ -321,7 +323,7 @@ static void take_text(struct loading *l, const char *text, size_t len)
     for (const char *eol; p < end && (eol = memchr(p, '\n', (size_t)(end - p))); p = eol + 1) {
         l->line++;
         remember_line_parse(p, (size_t)(eol - p), &line);
-        if (l->line == 1 && line.kind != REMEMBER_HEAD)
+        if (l->line == 1 && line.kind != REMEMBER_HEAD && !l->of_use)
             l->of_use = true; /* of which boot it is can't be told: what was wanted counts, pids don't */
         take_line(l, &line);
     }
@@ -330,6 +332,47 @@ static void take_text(struct loading *l, const char *text, size_t len)
         bad_line(l, "ends within a line, which is passed over");
     if (l->bad > COMPLAINTS_MAX)
         clog_warn("%s: %zu more lines like that", l->path, l->bad - COMPLAINTS_MAX);
+}
+
+/* ---- to the next program */
+
+static void add_held(struct buf *b, const struct service *s)
+{
+    struct remembered now;
+    if (remember_state(s, &now)) {
+        if (s->proc.pid) {
+            now.pidfd = s->proc.pidfd;
+            now.child = s->proc.child;
+            now.leader = s->proc.leader;
+            now.start_ticks = s->proc.start_ticks;
+            now.escapes = s->escapes;
+            now.pgrp = s->group.pgrp;
+            now.session = s->group.session;
+            now.seen_ms = s->group.seen_ms;
+        }
+        remember_line_add(b, s->conf->name, &now, true);
+    }
+    if (s->last_exit.valid)
+        remember_line_exit(b, s->conf->name, &s->last_exit);
+}
+
+void remember_hand_over(const struct monitor *m, struct buf *out)
+{
+    for (const struct service *s = m->removed; s; s = s->next_queued)
+        add_held(out, s);
+    for (size_t i = 0; i < m->nsvcs; i++)
+        add_held(out, m->svcs[i]);
+}
+
+void remember_take_over(struct monitor *m, const char *text, size_t len)
+{
+    struct loading l = {.m = m, .path = "the state of the former program", .of_use = true, .same = true};
+    take_text(&l, text, len);
+    for (size_t i = 0; i < m->nsvcs; i++)
+        resume_prepare(m->svcs[i]);
+    for (size_t i = 0; i < m->nsvcs; i++)
+        if (m->svcs[i]->was && m->svcs[i]->was->pidfd >= 0)
+            resume_hold(m->svcs[i]);
 }
 
 static char *read_file(const char *path, size_t *len)

@@ -33,6 +33,12 @@ void remember_fini(struct remember *r);
  * its line, and passed over. */
 void remember_load(struct monitor *m);
 
+/* For the next program that this process runs: how all services stand, and by what descriptors their processes are
+ * held, which must stay open then. */
+void remember_hand_over(const struct monitor *m, struct buf *out);
+/* The other side, instead of remember_load: services that have a process hold it again. */
+void remember_take_over(struct monitor *m, const char *text, size_t len);
+
 /* Something has changed of the service: it is written down before the loop waits. */
 void remember_touch(struct service *s);
 

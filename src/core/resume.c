@@ -3,6 +3,7 @@
 #include "ending.h"
 #include "monitor.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
 
 static bool stands(const struct service *s)
@@ -45,6 +46,49 @@ void resume_prepare(struct service *s)
     else if (was->pid && was->state == STATE_STOPPING && was->want == WANT_DOWN)
         s->held = true;
     s->spawn_cause = was->seq;
+}
+
+/* What the timer of the state was set to, counted from when it was entered. */
+static void resume_timer(struct service *s)
+{
+    struct world *w = s->mon->world;
+    int64_t now = w->ops->mono_ms(w), gone = now - s->since_ms, after = -1;
+    if (s->state == STATE_STARTING)
+        after = SERVICE_PROBE_MS - (now - s->start_ms);
+    else if (s->state == STATE_STOPPING)
+        after = s->conf->stop.timeout_ms - gone;
+    else if (s->graceful)
+        after = s->conf->graceful.timeout_ms;
+    else
+        return;
+    world_timer_set(w, &s->timer, MAX(after, 0));
+}
+
+void resume_hold(struct service *s)
+{
+    struct world *w = s->mon->world;
+    struct remembered *was = s->was;
+    s->proc = (struct proc){.pid = was->pid,
+                            .pidfd = was->pidfd,
+                            .start_ticks = was->start_ticks,
+                            .child = was->child,
+                            .leader = was->leader};
+    s->state = was->state;
+    s->want = was->want;
+    s->start_ms = was->start_ms;
+    s->log_start = was->log_start;
+    s->cmd_mark = (uint32_t)was->cmd_mark;
+    s->adopted = was->adopted;
+    s->graceful = was->graceful;
+    s->escapes = was->escapes;
+    s->group = (struct service_group){was->pgrp, was->session, was->seen_ms};
+    s->fresh = s->held = s->unsure = false;
+    fcntl(s->proc.pidfd, F_SETFD, FD_CLOEXEC);
+    s->watched = w->ops->watch(w, &s->proc, &s->watch) == 0;
+    resume_timer(s);
+    monitor_started(s->mon);
+    s->mon->generation++;
+    resume_over(s);
 }
 
 const struct procfs_entry *resume_find(const struct service *s, const struct procfs_table *table)

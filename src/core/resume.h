@@ -7,6 +7,9 @@
 /* What was just read takes effect, as far as it can before a look at the process table. */
 void resume_prepare(struct service *s);
 
+/* The process is still held by the descriptor that was handed over: all is as it was, at once. */
+void resume_hold(struct service *s);
+
 /* Its process of then, if it is still there; NULL: it is gone, or there was none. */
 const struct procfs_entry *resume_find(const struct service *s, const struct procfs_table *table);
 

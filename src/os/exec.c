@@ -353,11 +353,24 @@ void exec_cancel(struct exec *e)
     close_handle(e, &e->timer);
 }
 
-void exec_end_all(void)
+void exec_kill_all(void)
 {
     for (struct exec *e = all; e; e = e->next)
         if (e->running)
             kill_group(e, SIGKILL);
+}
+
+bool exec_has(int pid)
+{
+    for (const struct exec *e = all; e; e = e->next)
+        if (e->running && e->process.pid == pid)
+            return true;
+    return false;
+}
+
+void exec_end_all(void)
+{
+    exec_kill_all();
     while (all) {
         struct exec *e = all;
         e->done = NULL;

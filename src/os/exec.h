@@ -48,6 +48,12 @@ struct exec *exec_start(struct uv_loop_s *loop, const struct exec_spec *spec,
  * handle is gone. */
 void exec_cancel(struct exec *e);
 
+/* Kills all helpers at once; whoever waits for one is told of its end as ever. */
+void exec_kill_all(void);
+
+/* Is that process a helper that has not been collected yet? */
+bool exec_has(int pid);
+
 /* To be called before the loops are closed: cancels every helper and collects it, waiting up to a tenth of a second
  * for each. */
 void exec_end_all(void);

@@ -95,6 +95,11 @@ int proc_keep(int fd)
     return dup3(fd, slots.kept_fd, O_CLOEXEC) < 0 ? -errno : 0;
 }
 
+void proc_set_given_nofile(rlim_t soft)
+{
+    given_nofile.rlim_cur = MIN(soft, given_nofile.rlim_max);
+}
+
 const struct rlimit *proc_given_nofile(void)
 {
     return given_nofile.rlim_max ? &given_nofile : NULL;

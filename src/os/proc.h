@@ -89,6 +89,8 @@ int proc_init(void);
 
 /* That limit, for what is started by other means; NULL before proc_init. */
 const struct rlimit *proc_given_nofile(void);
+/* It was this (the soft one): that of the program this process ran before, which had raised its own. */
+void proc_set_given_nofile(rlim_t soft);
 
 /* Every process that is started holds this descriptor too until it runs its program: a lock that
  * must not be free before the process can be told for what it is. 0 or -errno. */

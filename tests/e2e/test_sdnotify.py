@@ -100,6 +100,25 @@ def test_a_reload_begins_and_ends(monitor, manager, how):
     assert message["STATUS"].endswith(", 2 services" if how == "applied" else ", 1 service")
 
 
+def test_an_upgrade_is_reloading_then_ready(monitor, manager):
+    start(monitor, manager, WATCHDOG_USEC="1000000")
+    manager.until("READY")
+    assert monitor.get("upgrade").text == "SUCCESS\n"
+    message, _ = manager.until("RELOADING")
+    assert int(message["MONOTONIC_USEC"]) <= time.clock_gettime(time.CLOCK_MONOTONIC) * 1e6
+    message, before = manager.until("READY")
+    assert not before and message["STATUS"] == f"env test on {monitor.address}, 1 service"
+    assert manager.message() == {"WATCHDOG": "1"}, "the new program goes on telling"
+
+
+def test_an_upgrade_that_fails_is_none_to_the_manager(monitor, manager):
+    start(monitor, manager)
+    manager.until("READY")
+    monitor.conf_text("{ nonsense")
+    assert monitor.get("upgrade").exit_code == 3
+    assert manager.is_silent()
+
+
 @pytest.mark.parametrize("sig", [signal.SIGTERM, signal.SIGINT])
 def test_it_says_that_it_stops(monitor, manager, sig):
     start(monitor, manager)
