@@ -15,7 +15,7 @@ stop_limit=10  # seconds from SIGTERM to SIGKILL
 
 usage() {
     cat <<END
-usage: $me start|stop|restart|status|check [ENV]     ENV is a name in conf/conf.json (default: prod)
+usage: $me start|stop|restart|status|check|shutdown [ENV]     ENV is a name in conf/conf.json (default: prod)
        $me demo | test | help
 
   start    run the monitor in the background and wait until it answers
@@ -23,6 +23,7 @@ usage: $me start|stop|restart|status|check [ENV]     ENV is a name in conf/conf.
   restart  stop, then start
   status   which services are up (exit code 1: not all of them)
   check    start the monitor if it is down, else say nothing (for cron)
+  shutdown stop all services, then the monitor
   demo     install what is needed, build, and supervise the services in examples/ (env dev)
   test     install what the tests need too, build, and run them all
 
@@ -228,6 +229,24 @@ stop() {
     say "fota_monitor ($env) is stopped; its services keep running"
 }
 
+# A service that can't be stopped is told (code 1); the monitor ends all the same.
+shutdown() {
+    local code
+    if ! lock_is_held; then
+        say "fota_monitor ($env) is not running"
+        return 0
+    fi
+    monitor -shutdown
+    code=$?
+    ((code <= 1)) || return "$code"
+    if ! await_free "$stop_limit"; then
+        complain "fota_monitor ($env) is still there"
+        return 1
+    fi
+    ((code)) || say "fota_monitor ($env) is stopped, and its services with it"
+    return "$code"
+}
+
 check() {
     if lock_is_held; then
         read_lock
@@ -377,7 +396,7 @@ run_all() {
 # ---- Which one
 
 case ${1:-} in
-start | stop | restart | status | check)
+start | stop | restart | status | check | shutdown)
     if (($# > 2)) || [[ ${2-prod} == '' || ${2-prod} == */* || ${2-prod} == -* ]]; then
         usage >&2
         exit 2
@@ -399,6 +418,7 @@ start) take_turn && start ;;
 stop) take_turn && stop ;;
 restart) take_turn && stop && start ;;
 check) take_turn && check ;;
+shutdown) take_turn && shutdown ;;
 status) monitor -status all ;;
 demo) demo ;;
 test) run_all ;;

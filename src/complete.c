@@ -229,7 +229,7 @@ static const char *complete_name(struct completion *c)
 static bool takes_services(const char *command)
 {
     const struct command *c = manual_command(command);
-    return !c || c->services != COMMAND_NO_SERVICE;
+    return !c || command_takes_services(c);
 }
 
 static const char *complete_word(struct completion *c, const char *previous)

@@ -13,8 +13,10 @@
 #include "outside_uv.h"
 #include "proc.h"
 #include "reaper.h"
+#include "request.h"
 #include "scripted.h"
 #include "sdnotify.h"
+#include "shutdown.h"
 #include "signals.h"
 #include "upgrade.h"
 #include "world_linux.h"
@@ -46,7 +48,8 @@ struct app {
     struct sdnotify *manager;      /* the service manager; NULL: there is none */
     struct upgrade *upgrade;       /* NULL: no memory for it */
     struct upgrade_state *taken;   /* what the program before this one left; NULL: we were started as usual */
-    struct reaper *reaper;         /* NULL: there is nobody else's child, or no memory */
+    struct shutdown shutdown;
+    struct reaper *reaper; /* NULL: there is nobody else's child, or no memory */
     int lock_fd;
     bool reloading; /* the manager was told so */
     uint64_t
@@ -176,17 +179,18 @@ static void on_flush(uv_prepare_t *prepare)
 {
     struct app *app = CONTAINER_OF(prepare, struct app, flush);
     monitor_flush(app->mon);
+    shutdown_turn(&app->shutdown);
     upgrade_turn(app->upgrade);
     if (app->reloading) /* a reload is over, well or not, in the turn it began in */
         tell_ready(app);
     trim(app);
 }
 
-static const int signals[] = {SIGTERM, SIGINT};
-
 void daemon_hold_signals(void)
 {
-    signals_hold(signals, ARRAY_LEN(signals));
+    const int *signals;
+    size_t n = shutdown_signals(&signals);
+    signals_hold(signals, n);
 }
 
 static void on_signals(uv_poll_t *poll, int status, int events)
@@ -197,18 +201,15 @@ static void on_signals(uv_poll_t *poll, int status, int events)
     int signum = signals_next(app->signals_fd);
     if (!signum)
         return;
-    clog_info("%s: the monitor ends; the services go on", signum == SIGTERM ? "SIGTERM" : "SIGINT");
-    monitor_note(app->mon, NULL, EVENT_MONITOR, 0, "the monitor ended by %s; the services go on",
-                 signum == SIGTERM ? "SIGTERM" : "SIGINT");
-    sdnotify_tell(app->manager, "STOPPING=1\nSTATUS=the services go on");
-    uv_stop(&app->loop);
+    shutdown_on_signal(&app->shutdown, signum);
 }
 
 static void watch_signals(struct app *app)
 {
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN); /* a file that must not grow any more is an error, and no end of the monitor */
-    signal(SIGHUP, SIG_IGN);  /* as nohup: the end of a terminal must not end the monitor */
+    /* As nohup: the end of a terminal must not end the monitor. Process 1 hands it on. */
+    signal(SIGHUP, getpid() == 1 ? SIG_DFL : SIG_IGN);
     uv_poll_init(&app->loop, &app->signals, app->signals_fd);
     app->signals.data = app;
     uv_poll_start(&app->signals, UV_READABLE, on_signals);
@@ -224,6 +225,14 @@ static void become_next(void *arg, struct request *r)
         upgrade_begin(app->upgrade, r);
     else
         request_fail(r, 500, EXIT_COMMAND, "no_memory", "out of memory");
+}
+
+static void shut_down(void *arg, const struct request *r)
+{
+    struct app *app = arg;
+    char why[EVENT_TEXT_SIZE];
+    snprintf(why, sizeof why, "shutdown asked for by %s", r->who);
+    shutdown_begin(&app->shutdown, why, 0, EXIT_OK);
 }
 
 /* The addresses of then, instead of those in conf.json. */
@@ -275,7 +284,9 @@ static bool settle_in(struct app *app, const struct conf *conf, struct err *err)
     if (app->lock_fd < 0)
         return false;
     proc_keep(app->lock_fd);
-    app->signals_fd = signals_open(signals, ARRAY_LEN(signals));
+    const int *signals;
+    size_t n = shutdown_signals(&signals);
+    app->signals_fd = signals_open(signals, n);
     return app->signals_fd >= 0 || err_set(err, "signals can't be read: %s", strerror(-app->signals_fd));
 }
 
@@ -309,12 +320,14 @@ static bool assemble(struct app *app, struct conf *conf, struct err *err)
                                 .relisten = relisten,
                                 .applied = apply,
                                 .upgrade = become_next,
+                                .shutdown = shut_down,
                                 .arg = app,
                                 .loop = &app->loop,
                                 .lag = &app->lag};
     app->autoreload = autoreload_new(&app->loop, &app->admin);
     app->collector = collector_new(&app->loop);
     app->manager = sdnotify_new(&app->loop);
+    shutdown_init(&app->shutdown, &app->loop, app->mon, app->manager);
     read_token(app, conf);
     app->http = http_new(&app->loop, &app->admin);
     if (!app->http)
@@ -401,5 +414,5 @@ int daemon_run(struct loaded *world, const struct confload_input *in)
         fprintf(stderr, "Error: %s\n", err.text);
     }
     take_apart(&app);
-    return ok ? EXIT_OK : EXIT_USAGE;
+    return ok ? app.shutdown.code : EXIT_USAGE;
 }

@@ -7,8 +7,8 @@
 /* To be called before there are other threads: the signals daemon_run looks after wait for it from now on. */
 void daemon_hold_signals(void);
 
-/* Runs until SIGTERM or SIGINT, then lets go of the services and returns 0; returns the
- * exit code when it can't start, having said why on stderr. Takes what is in *world over. `in`
+/* Runs until it is told to end (shutdown.h), lets go of the services and returns what to exit with; the same when it
+ * can't start, having said why on stderr. Takes what is in *world over. `in`
  * says where it came from, for reload. */
 int daemon_run(struct loaded *world, const struct confload_input *in);
 

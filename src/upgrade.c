@@ -272,6 +272,10 @@ void upgrade_turn(struct upgrade *u)
         return;
     struct world *w = u->parts.mon->world;
     struct http *http = u->parts.http;
+    if (u->parts.mon->ending) {
+        give_up(u, "the monitor is shutting down");
+        return;
+    }
     int64_t now = w->ops->mono_ms(w);
     const struct service *removed = u->parts.mon->removed;
     if (removed && now >= u->patience_ms)

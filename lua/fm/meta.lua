@@ -29,6 +29,7 @@
 ---@field group string?
 ---@field umask integer?
 ---@field autostart boolean
+---@field essential boolean
 ---@field stop { signal: string, timeout: number, scope: "group"|"parent" }
 ---@field graceful { signal: string, timeout: number }
 ---@field log string?

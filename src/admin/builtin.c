@@ -289,6 +289,12 @@ static void run_upgrade(struct request *r)
     r->admin->upgrade(r->admin->arg, r);
 }
 
+static void run_shutdown(struct request *r)
+{
+    r->admin->shutdown(r->admin->arg, r);
+    request_wait(r, GOAL_DOWN);
+}
+
 /* ---- about itself */
 
 static void run_version(struct request *r)
@@ -414,6 +420,11 @@ const struct command builtin_commands[] = {
      .changes = true,
      .args = ARGS({"wait", "seconds for requests in hand, before they must go on without an answer", "5"}),
      .run = run_upgrade},
+    {.name = "shutdown",
+     .help = "stop all services, each within its own timeout, then end the monitor",
+     .services = COMMAND_ALL_SERVICES,
+     .changes = true,
+     .run = run_shutdown},
     {.name = "version",
      .help = "the version of the running monitor",
      .services = COMMAND_NO_SERVICE,

@@ -20,6 +20,7 @@ struct refusals;
 /* What a command does with the services it is given. */
 enum command_services {
     COMMAND_NO_SERVICE,   /* takes none */
+    COMMAND_ALL_SERVICES, /* the same, and it is for all of them */
     COMMAND_ANY_SERVICES, /* none means all */
     COMMAND_SERVICES,     /* at least one must be named, or "all" */
 };
@@ -40,6 +41,11 @@ struct command {
     void (*run)(struct request *r);
     void *data; /* of whoever made the command */
 };
+
+static inline bool command_takes_services(const struct command *c)
+{
+    return c->services != COMMAND_NO_SERVICE && c->services != COMMAND_ALL_SERVICES;
+}
 
 /* Commands beside the builtin ones. Owned by whoever made it, who must keep it and all
  * it points at until `unused` was called. */
@@ -77,6 +83,8 @@ struct admin {
     void (*applied)(void *arg, const struct conf *conf);
     /* This process becomes the program that is on the disk now; answers the request, or has it answered by that. */
     void (*upgrade)(void *arg, struct request *r);
+    /* All services are stopped, then the monitor ends; answers nothing. */
+    void (*shutdown)(void *arg, const struct request *r);
     void *arg;
     struct command_table *extra;    /* set by command_set_extra */
     struct scripts *scripts;        /* set by scripted_set; NULL: there are none */

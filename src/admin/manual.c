@@ -13,7 +13,7 @@
 
 static bool controls(const struct command *c)
 {
-    return c->changes && c->services != COMMAND_NO_SERVICE;
+    return c->changes && command_takes_services(c);
 }
 
 static bool looks(const struct command *c)
@@ -23,7 +23,7 @@ static bool looks(const struct command *c)
 
 static bool concerns_monitor(const struct command *c)
 {
-    return c->changes && c->services == COMMAND_NO_SERVICE;
+    return c->changes && !command_takes_services(c);
 }
 
 static const struct section {
@@ -80,8 +80,10 @@ const char *manual_nearest(const char *name)
 
 void manual_usage(struct buf *b, const struct command *c)
 {
-    static const char *const behind[] = {
-        [COMMAND_NO_SERVICE] = "", [COMMAND_ANY_SERVICES] = " [SERVICES]", [COMMAND_SERVICES] = " SERVICES"};
+    static const char *const behind[] = {[COMMAND_NO_SERVICE] = "",
+                                         [COMMAND_ALL_SERVICES] = "",
+                                         [COMMAND_ANY_SERVICES] = " [SERVICES]",
+                                         [COMMAND_SERVICES] = " SERVICES"};
     buf_addf(b, "-%s%s", c->name, behind[c->services]);
 }
 

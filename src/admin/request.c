@@ -406,6 +406,10 @@ void request_run(struct request *r, void (*news)(struct request *r, void *arg), 
         guard_refuse(r, REFUSAL_SCRIPT, err.text);
         return;
     }
+    if (r->command->changes && r->admin->mon->ending) {
+        request_fail(r, 503, EXIT_COMMAND, "shutdown", SERVICE_ENDING);
+        return;
+    }
     set_deadline(r);
     if (!r->done)
         r->command->run(r);

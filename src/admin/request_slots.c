@@ -137,9 +137,9 @@ bool request_slots_find(struct request *r)
 {
     const struct command *c = r->command;
     bool given = r->service_text && r->service_text[0];
-    if (c->services == COMMAND_NO_SERVICE) {
+    if (c->services == COMMAND_NO_SERVICE || c->services == COMMAND_ALL_SERVICES) {
         if (!given || !strcmp(r->service_text, "all"))
-            return true;
+            return c->services == COMMAND_NO_SERVICE || all_services(r);
         request_fail(r, 400, EXIT_USAGE, "bad_argument", "command[%s] takes no service", c->name);
         return false;
     }

@@ -36,6 +36,7 @@ static const struct member members[] = {
     MEMBER(CONF_FIELD_GROUP, KIND_TEXT, group),
     MEMBER(CONF_FIELD_UMASK, KIND_PLAIN, umask),
     MEMBER(CONF_FIELD_AUTOSTART, KIND_PLAIN, autostart),
+    MEMBER(CONF_FIELD_ESSENTIAL, KIND_PLAIN, essential),
     MEMBER(CONF_FIELD_POLICY, KIND_TEXT, policy),
     MEMBER(CONF_FIELD_POLICY, KIND_TEXT, policy_params),
     MEMBER(CONF_FIELD_STOP, KIND_PLAIN, stop.signal),
@@ -51,11 +52,20 @@ static const struct {
     enum conf_field field;
     const char *name;
 } field_names[] = {
-    {CONF_FIELD_CMD, "cmd"},     {CONF_FIELD_DIR, "dir"},       {CONF_FIELD_ENVIRON, "environ"},
-    {CONF_FIELD_ENV, "env"},     {CONF_FIELD_USER, "user"},     {CONF_FIELD_GROUP, "group"},
-    {CONF_FIELD_UMASK, "umask"}, {CONF_FIELD_POLICY, "policy"}, {CONF_FIELD_AUTOSTART, "autostart"},
-    {CONF_FIELD_STOP, "stop"},   {CONF_FIELD_LOG, "log"},       {CONF_FIELD_GRACEFUL, "graceful"},
+    {CONF_FIELD_CMD, "cmd"},
+    {CONF_FIELD_DIR, "dir"},
+    {CONF_FIELD_ENVIRON, "environ"},
+    {CONF_FIELD_ENV, "env"},
+    {CONF_FIELD_USER, "user"},
+    {CONF_FIELD_GROUP, "group"},
+    {CONF_FIELD_UMASK, "umask"},
+    {CONF_FIELD_POLICY, "policy"},
+    {CONF_FIELD_AUTOSTART, "autostart"},
+    {CONF_FIELD_STOP, "stop"},
+    {CONF_FIELD_LOG, "log"},
+    {CONF_FIELD_GRACEFUL, "graceful"},
     {CONF_FIELD_VARS, "vars"},
+    {CONF_FIELD_ESSENTIAL, "essential"},
 };
 
 /* Names the C library does not give (it knows each number by one name). */

@@ -44,6 +44,7 @@ struct conf_service {
     char *user, *group;  /* as written; NULL: the monitor's own */
     int umask;           /* -1: the monitor's own */
     bool autostart;      /* true */
+    bool essential;      /* false: when it ends for good, all end */
     char *policy;        /* name of the restart policy; NULL: the core's own */
     char *policy_params; /* its parameters as a JSON object; NULL: none */
     struct conf_stop stop;
@@ -130,7 +131,8 @@ enum conf_field {
     CONF_FIELD_STOP = 1 << 9,
     CONF_FIELD_GRACEFUL = 1 << 10,
     CONF_FIELD_LOG = 1 << 11,
-    CONF_FIELD_VARS = 1 << 12,
+    CONF_FIELD_ESSENTIAL = 1 << 12,
+    CONF_FIELD_VARS = 1 << 13,
 };
 
 /* The fields a running process got at its start: a change of one needs a restart. */

@@ -113,6 +113,22 @@ void monitor_finish(struct monitor *m)
         do_piece(m);
 }
 
+void monitor_wind_down(struct monitor *m)
+{
+    m->ending = true;
+    remember_afresh(m);
+}
+
+void monitor_lose(struct monitor *m, const struct service *s, uint64_t seq)
+{
+    const struct service_exit *x = &s->last_exit;
+    if (!s->conf->essential || m->loss.is)
+        return;
+    m->loss = (struct monitor_loss){.is = true, .seq = seq};
+    m->loss.code = !x->started ? 127 : !x->how.known ? 1 : x->how.signal ? 128 + x->how.signal : x->how.code;
+    snprintf(m->loss.service, sizeof m->loss.service, "%s", s->conf->name);
+}
+
 void monitor_queue_start(struct monitor *m, struct service *s)
 {
     if (!m->queue_head && !slice_is_spent(m)) {

@@ -32,6 +32,14 @@ struct monitor_work {
     bool (*step)(struct monitor_work *w); /* does one small piece; false: it was the last (*w may be gone by then) */
 };
 
+/* An essential service has ended for good. */
+struct monitor_loss {
+    bool is;
+    char service[256];
+    int code;     /* as a shell has it: 128 + the number of the signal; 127: it could not be started; 1: not known */
+    uint64_t seq; /* of the decision */
+};
+
 struct monitor {
     struct world *world;
     struct conf *conf; /* owned */
@@ -49,7 +57,8 @@ struct monitor {
     struct consoles *consoles;
     struct remember remember;
     const char *upgraded_from; /* the version that handed over to us, before monitor_start; NULL: none */
-    bool afresh;               /* what is wanted now is not to be remembered */
+    bool ending;               /* monitor_wind_down was called */
+    struct monitor_loss loss;
     struct monitor_hooks hooks;
     uint64_t generation; /* counts every change of what a plain status shows */
     int64_t start_ms, start_wall_ms;
@@ -100,6 +109,13 @@ uint64_t monitor_note(struct monitor *m, struct service *s, enum event_kind kind
 void monitor_do(struct monitor *m, struct monitor_work *w);
 /* Does all that is left of what is being done, however long it takes: the loop is about to end. */
 void monitor_finish(struct monitor *m);
+
+/* All services are about to be stopped, and the monitor with them: from now on none is started, and what was wanted is
+ * not remembered, so that the next monitor begins with what is to be started by itself. */
+void monitor_wind_down(struct monitor *m);
+
+/* For service.c: this one has ended for good, by the decision of that number. */
+void monitor_lose(struct monitor *m, const struct service *s, uint64_t seq);
 
 /* For service.c: a start is wanted. Calls service_launch now or in a later slice. */
 void monitor_queue_start(struct monitor *m, struct service *s);

@@ -230,7 +230,7 @@ void remember_flush(struct monitor *m)
     if (r->complaining && w->ops->mono_ms(w) < r->retry_ms)
         return; /* who is touched stays so */
     r->anew = r->anew || r->fd < 0 || r->size > r->whole * GROWTH + SLACK_BYTES || append(m) != 0;
-    int error = r->anew ? write_anew(m, m->afresh) : 0;
+    int error = r->anew ? write_anew(m, m->ending) : 0;
     complain(r, error);
     r->retry_ms = w->ops->mono_ms(w) + RETRY_MS;
     if (error)

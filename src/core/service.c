@@ -177,6 +177,8 @@ static void act_decide(struct service *s, uint64_t cause)
         complain_given_up(s, d.reason);
     if (event == EV_FINISH)
         s->want = WANT_DOWN;
+    if (event == EV_FINISH || event == EV_GIVE_UP)
+        monitor_lose(s->mon, s, seq);
     step(s, event, seq);
 }
 
@@ -432,8 +434,18 @@ static void want(struct service *s, enum machine_want w)
         service_wait_tell(s, GOAL_UP, "superseded by a newer command to stop it");
 }
 
+/* Nothing is started any more. */
+static bool is_refused(struct service *s)
+{
+    if (s->mon->ending)
+        service_wait_tell(s, GOAL_UP, SERVICE_ENDING);
+    return s->mon->ending;
+}
+
 void service_start(struct service *s, uint64_t cause)
 {
+    if (is_refused(s))
+        return;
     want(s, WANT_UP);
     step(s, EV_START, cause);
 }
@@ -450,6 +462,8 @@ void service_stop(struct service *s, uint64_t cause)
 
 void service_restart(struct service *s, uint64_t cause)
 {
+    if (is_refused(s))
+        return;
     want(s, WANT_UP);
     if (s->fresh && s->state == STATE_DOWN)
         s->renew = RENEW_RESTART;
@@ -458,6 +472,8 @@ void service_restart(struct service *s, uint64_t cause)
 
 bool service_grestart(struct service *s, uint64_t cause, struct err *err)
 {
+    if (is_refused(s))
+        return err_set(err, SERVICE_ENDING);
     if (s->state == STATE_UP && !takes_graceful(s, err))
         return false;
     want(s, WANT_UP);

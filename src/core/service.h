@@ -18,6 +18,8 @@ struct monitor;
 
 /* A started process is up when it is alive after this long. */
 #define SERVICE_PROBE_MS 300
+/* Why it is not to be had any more (monitor_wind_down). */
+#define SERVICE_ENDING "the monitor is shutting down"
 
 /* The process group of an adopted process: one it leads, or that of the process we started and whose heir it is. The
  * number may be somebody else's once the process is gone. So of what is found in it then only that counts as left

@@ -1,5 +1,5 @@
 /* Who waits for a service to reach a goal. */
-#include "service.h"
+#include "monitor.h"
 
 void service_wait_remove(struct service *s, struct service_wait *w)
 {
@@ -42,6 +42,10 @@ void service_wait_add(struct service *s, struct service_wait *w)
 {
     if (goal_met(s, w->goal)) {
         w->done(w, s, NULL);
+        return;
+    }
+    if (w->goal == GOAL_UP && s->mon->ending) {
+        w->done(w, s, SERVICE_ENDING);
         return;
     }
     w->next = s->waits;

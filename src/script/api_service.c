@@ -166,6 +166,8 @@ static void push_conf(lua_State *L, const struct service *s)
     }
     lua_pushboolean(L, c->autostart);
     lua_setfield(L, -2, "autostart");
+    lua_pushboolean(L, c->essential);
+    lua_setfield(L, -2, "essential");
     push_signal_conf(L, c->stop.signal, c->stop.timeout_ms);
     set_text(L, "scope", c->stop.scope == CONF_SCOPE_GROUP ? "group" : "parent");
     lua_setfield(L, -2, "stop");

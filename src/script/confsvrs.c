@@ -276,6 +276,7 @@ static const struct confkey service_keys[] = {
     {.name = "group", .type = CONFKEY_TEXT, AT(group), .check = check_group},
     {.name = "umask", .type = CONFKEY_OTHER, .read = read_umask},
     {.name = "autostart", .type = CONFKEY_BOOL, AT(autostart), .number = true},
+    {.name = "essential", .type = CONFKEY_BOOL, AT(essential)},
     {.name = "policy", .type = CONFKEY_OTHER, .read = read_policy},
     {.name = "stop", .type = CONFKEY_OBJECT, AT(stop), .sub = &stop_table},
     {.name = "graceful", .type = CONFKEY_OBJECT, AT(graceful), .sub = &graceful_table},

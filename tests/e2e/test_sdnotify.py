@@ -229,7 +229,7 @@ def read_unit():
 def test_the_unit_leaves_the_services_alone():
     service = read_unit()["Service"]
     assert service["KillMode"] == "process"
-    assert service["Restart"] == "always"
+    assert service["Restart"] == "on-failure", "after -shutdown it stays down"
     assert service["Type"] == "notify"
 
 

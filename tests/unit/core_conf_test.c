@@ -96,6 +96,7 @@ static void test_diff(void **state)
     CHANGED(group, "g", CONF_FIELD_GROUP);
     CHANGED(umask, 0, CONF_FIELD_UMASK);
     CHANGED(autostart, false, CONF_FIELD_AUTOSTART);
+    CHANGED(essential, true, CONF_FIELD_ESSENTIAL);
     CHANGED(policy, "p", CONF_FIELD_POLICY);
     CHANGED(policy_params, "{}", CONF_FIELD_POLICY);
     CHANGED(stop.signal, SIGINT, CONF_FIELD_STOP);
@@ -115,8 +116,8 @@ static void test_diff(void **state)
 static void test_field_names(void **state)
 {
     (void)state;
-    static const char *const names[] = {"cmd",       "dir",    "environ", "env",      "user", "group", "umask",
-                                        "autostart", "policy", "stop",    "graceful", "log",  "vars"};
+    static const char *const names[] = {"cmd",       "dir",    "environ", "env",      "user", "group",     "umask",
+                                        "autostart", "policy", "stop",    "graceful", "log",  "essential", "vars"};
     for (size_t i = 0; i < ARRAY_LEN(names); i++)
         assert_string_equal(conf_field_name((enum conf_field)(1 << i)), names[i]);
 }

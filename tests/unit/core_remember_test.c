@@ -528,8 +528,7 @@ static void all_is_stopped_to_begin_afresh(void **state)
 {
     (void)state;
     fixture_up(last_conf());
-    remember_afresh(fx.m);
-    fx.m->afresh = true;
+    monitor_wind_down(fx.m);
     service_stop(get("a"), command("stop"));
     service_stop(get("b"), command("stop"));
     await("b", STATE_DOWN, 1000);

@@ -285,10 +285,11 @@ static void test_unknown_keys(void **state)
     expect_error("{\"dev\":{\"clog\":{\"xyzzy\":1}}}",
                  "conf.json:1:17: dev.clog.xyzzy: unknown key \"xyzzy\"; known are \"name\", \"addr\", \"mode\", "
                  "\"level\"");
-    expect_error("{\"dev\":{\"svrs\":{\"a\":{\"command\":\"x\",\"cmd\":\"y\"}}}}",
-                 "conf.json:1:22: dev.svrs.a.command: unknown key \"command\"; known are \"cmd\", \"dir\", "
-                 "\"environ\", \"env\", \"user\", \"group\", \"umask\", \"autostart\", \"policy\", \"stop\", "
-                 "\"graceful\", \"log\", \"vars\"");
+    expect_error(
+        "{\"dev\":{\"svrs\":{\"a\":{\"command\":\"x\",\"cmd\":\"y\"}}}}",
+        "conf.json:1:22: dev.svrs.a.command: unknown key \"command\"; known are \"cmd\", \"dir\", "
+        "\"environ\", \"env\", \"user\", \"group\", \"umask\", \"autostart\", \"essential\", \"policy\", \"stop\", "
+        "\"graceful\", \"log\", \"vars\"");
     expect_error("{\"dev\":{\"por\\u0000t\":1}}",
                  "conf.json:1:9: dev.\"por\\u0000t\": unknown key \"por\\u0000t\"; did you mean \"port\"?");
     /* of several always the same one */

@@ -171,9 +171,10 @@ static void test_places(void **state)
         {"svrs.demo.autostart=no",
          "-conf: svrs.demo.autostart: must be true or false, got \"no\" (from \"svrs.demo.autostart=no\")"},
         {"svrs.new.autostart=false", "-conf: svrs.new.cmd: is required (from \"svrs.new.autostart=false\")"},
-        {"svrs.a.b=x", "-conf: svrs.a.b: unknown key \"b\"; known are \"cmd\", \"dir\", \"environ\", \"env\", "
-                       "\"user\", \"group\", \"umask\", \"autostart\", \"policy\", \"stop\", \"graceful\", \"log\", "
-                       "\"vars\" (from \"svrs.a.b=x\")"},
+        {"svrs.a.b=x",
+         "-conf: svrs.a.b: unknown key \"b\"; known are \"cmd\", \"dir\", \"environ\", \"env\", "
+         "\"user\", \"group\", \"umask\", \"autostart\", \"essential\", \"policy\", \"stop\", \"graceful\", \"log\", "
+         "\"vars\" (from \"svrs.a.b=x\")"},
         {"svrs.demo=", "-conf: svrs.demo: must not be empty (from \"svrs.demo=\")"},
         {"svrs.all=/bin/true", "-conf: svrs.all: \"all\" means every service and cannot be the name of one (from "
                                "\"svrs.all=/bin/true\")"},
