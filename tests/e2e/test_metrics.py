@@ -9,7 +9,7 @@ from harness import fds, stat, wait_until
 NAME = r"[a-z_][a-z0-9_]*"
 LABEL = re.compile(r'([a-z_]+)="((?:[^"\\\n]|\\[\\"n])*)"')
 SAMPLE = re.compile(rf"({NAME})(?:\{{(.*)\}})? (-?\d+(?:\.\d+)?)")
-UNITS = ("_seconds", "_bytes", "_fds", "_code", "_info", "_total", "_up", "_wanted", "_failures", "_services", "_tasks")
+UNITS = ("_seconds", "_bytes", "_fds", "_code", "_info", "_total", "_up", "_wanted", "_failures", "_services", "_tasks", "_held")
 
 
 def parse(text):
