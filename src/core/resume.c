@@ -159,7 +159,8 @@ void resume_tell_end(struct service *s)
 static void stopped(struct service *s)
 {
     struct remembered was = *s->was;
-    bool under_way = was.state == STATE_STARTING || was.state == STATE_STOPPING;
+    uint64_t cause = s->held ? s->spawn_cause : s->state_seq; /* 0: it was never anything but down */
+    bool under_way = cause && (was.state == STATE_STARTING || was.state == STATE_STOPPING);
     was.state = STATE_STOPPING;
     was.want = WANT_DOWN;
     was.graceful = false;
@@ -168,8 +169,7 @@ static void stopped(struct service *s)
     } else if (under_way && s->state == STATE_DOWN) {
         s->state = was.state;
         s->want = was.want;
-        if (s->held)
-            s->state_seq = s->spawn_cause;
+        s->state_seq = cause;
         service_gone(s);
     }
 }

@@ -190,6 +190,22 @@ static void a_start_under_way_that_was_stopped_is_over(void **state)
     assert_int_equal(last_event("a", EVENT_DOWN)->cause, stop);
 }
 
+/* Twice killed before it was looked who runs, the very first time: nothing has happened to it. */
+static void one_that_never_was_is_stopped_without_a_word(void **state)
+{
+    (void)state;
+    world_sim_set_scan_ms(fx.w, 200);
+    fixture_begin(last_conf());
+    run(100);
+    service_stop(get("a"), command("stop"));
+    run(50);
+    crash(0);
+    run(5000);
+    assert_state("a", STATE_DOWN);
+    assert_int_equal(count_events("a", EVENT_DOWN), 0);
+    assert_state("b", STATE_UP);
+}
+
 /* However long ago it was looked who runs. */
 static void one_that_is_down_is_looked_for_before_it_is_started(void **state)
 {
@@ -723,6 +739,7 @@ int main(void)
         FIXTURE_TEST(one_that_was_gone_before_it_was_stopped_is_told_and_cleaned_up),
         FIXTURE_TEST(one_that_was_gone_before_it_was_started_or_restarted_is_told),
         FIXTURE_TEST(a_start_under_way_that_was_stopped_is_over),
+        FIXTURE_TEST(one_that_never_was_is_stopped_without_a_word),
         FIXTURE_TEST(one_that_is_down_is_looked_for_before_it_is_started),
         FIXTURE_TEST(one_started_by_hand_meanwhile_is_taken_over),
         FIXTURE_TEST(a_service_that_had_no_process_takes_no_rest_for_itself),
