@@ -46,10 +46,11 @@ uint64_t monitor_note(struct monitor *m, struct service *s, enum event_kind kind
 
 void monitor_flush(struct monitor *m)
 {
-    remember_flush(m);
+    /* The journal first: killed in between, the next monitor tells some of it again, instead of leaving it out. */
     int r = event_journal_flush(&m->journal);
     if (r)
         clog_error("journal %s: %s; events are kept in memory and tried again", m->journal.path, strerror(-r));
+    remember_flush(m);
 }
 
 /* ---- commands and starts, in slices */

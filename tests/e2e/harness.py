@@ -157,10 +157,10 @@ def fds(pid):
     return found
 
 
-def pss_kb(pid):
-    """Memory that is its own, its share of what it shares included."""
+def pss_kb(pid, key="Pss"):
+    """Memory that is its own, its share of what it shares included; "Anonymous": without that of files."""
     lines = _proc(pid, "smaps_rollup").decode().splitlines()
-    return next((int(line.split()[1]) for line in lines if line.startswith("Pss:")), 0)
+    return next((int(line.split()[1]) for line in lines if line.startswith(f"{key}:")), 0)
 
 
 def limits(pid):
