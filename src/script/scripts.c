@@ -1,6 +1,7 @@
 #include "scripts.h"
 
 #include "api.h"
+#include "clock.h"
 #include "clog.h"
 #include "decide.h"
 #include "library.h"
@@ -78,17 +79,19 @@ bool scripts_enter(struct scripts *s, int (*work)(lua_State *L, void *arg), void
 
 void scripts_report(struct scripts *s, const char *what, const struct err *err)
 {
-    char text[sizeof err->text];
+    char text[sizeof err->text], cause[sizeof err->text + 400], more[HUSH_MORE_SIZE];
     s->errors++;
+    snprintf(cause, sizeof cause, "%s: %s", what, err->text);
     if (s->told) {
-        char all[sizeof err->text + 400];
-        snprintf(all, sizeof all, "%s: %s", what, err->text);
-        s->told(s->told_arg, CLOG_ERROR, all, true);
+        s->told(s->told_arg, CLOG_ERROR, cause, true);
         return;
     }
+    cause[strcspn(cause, "\n")] = 0; /* the traceback makes no other one of it */
+    if (!hush_says(&s->hush, cause, clock_mono_ms(), more))
+        return;
     memcpy(text, err->text, sizeof text);
     char *rest = text, *line = strsep(&rest, "\n");
-    clog_error("%s: %s", what, line);
+    clog_error("%s: %s%s", what, line, more);
     while ((line = strsep(&rest, "\n")))
         clog_error("  %s", line + strspn(line, "\t "));
 }

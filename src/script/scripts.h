@@ -14,6 +14,7 @@
 #include "conf.h"
 #include "err.h"
 #include "event.h"
+#include "hush.h"
 #include "outside.h"
 #include "scriptfiles.h"
 #include "timers.h"
@@ -37,6 +38,7 @@ struct scripts {
     size_t nfiles;                      /* scripts that were run */
     struct scriptfiles files;           /* these, and the modules they required */
     uint64_t errors;                    /* raised by callbacks since */
+    struct hush hush;                   /* of these in the log */
 
     char **policies; /* names, sorted, NULL-terminated */
     size_t npolicies;
@@ -131,7 +133,7 @@ bool scripts_enter(struct scripts *s, int (*work)(struct lua_State *L, void *arg
 /* For work: pushes the door's function of that name. */
 void scripts_door(struct lua_State *L, const struct scripts *s, const char *name);
 
-/* Logs what a callback raised, line by line, and counts it. */
+/* Logs what a callback raised, line by line and once per cause, and counts it. */
 void scripts_report(struct scripts *s, const char *what, const struct err *err);
 
 /* For functions of the raw table: whose they are. */

@@ -509,3 +509,19 @@ end)
     reply = m.get("stop", "a")
     assert reply.status == 403 and "not a by local" in reply.text
     assert m.cli("-restart", "a").returncode == 0
+
+
+def test_an_error_that_comes_again_and_again_is_logged_once(monitor):
+    write(monitor, "site", """
+        local n, other = 0, 0
+        fm.every(0.02, function() n = n + 1; error("always the same") end)
+        fm.every(0.02, function() other = other + 1; if other == 5 then error("another one") end end)
+        fm.command { name = "count", run = function(req) req:write(n .. "\\n") end }
+    """)
+    monitor.conf()
+    monitor.start()
+    wait_until(lambda: int(monitor.get("count").text) > 20, what="it was raised over and over")
+    assert monitor.stderr().count("always the same") == 1
+    assert monitor.stderr().count("another one") == 1
+    errors = next(line for line in monitor.http("/metrics").text.splitlines() if line.startswith("fota_monitor_script_errors_total "))
+    assert int(errors.split()[1]) > 20, "each is counted"
