@@ -125,7 +125,7 @@ static void went_wrong(struct consoles *l, struct console *g, const struct rotat
 static void count(struct consoles *l, const struct rotation *t)
 {
     const struct console_rotate *r = &t->r;
-    if (r->resumed)
+    if (r->resumed && !t->error)
         clog_info("log %s: a rotation that was broken off is finished", t->path);
     if (r->file[0]) {
         l->counts.rotations++;
@@ -208,7 +208,7 @@ void consoles_move_start(struct consoles *l)
     for (size_t left = l->count; left && l->running < ROTATIONS_MAX; left--) {
         struct console *g = &l->items[l->next % l->count];
         l->next = (l->next + 1) % l->count;
-        if (g->ndue && !g->rotation && g->retry_ms <= now && !begin_rotation(l, g))
+        if (g->ndue && !g->rotation && !g->hangs && g->retry_ms <= now && !begin_rotation(l, g))
             return; /* no memory: the next tick tries again */
     }
 }

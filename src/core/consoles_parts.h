@@ -1,5 +1,6 @@
-/* Inside of consoles: what its two halves share. consoles.c knows when lines are to move, consoles_move.c moves
- * them and tells of what went wrong. */
+/* Inside of consoles: what its parts share. consoles.c knows which logs there are and what time it is,
+ * consoles_look.c looks at them and settles what is to move, consoles_move.c moves it and tells of what went wrong,
+ * consoles_prune.c removes old days. */
 #ifndef FM_CONSOLES_PARTS_H
 #define FM_CONSOLES_PARTS_H
 
@@ -23,6 +24,7 @@ struct console {
     const char *path; /* one of struct consoles' */
     bool fresh;       /* not looked at yet */
     bool alias;       /* the same file as a log before it: that one is rotated */
+    bool hangs;       /* its file system does not answer: not looked at, not rotated */
     dev_t dev;
     ino_t inode;
     int64_t start;              /* where its lines begin in the file */
@@ -47,8 +49,8 @@ struct consoles {
     int64_t day;                       /* the date as last seen */
     bool left;                         /* it has changed: the lines of left_day are to be settled */
     int64_t left_day;
-    int64_t full_ms; /* when all was looked at last (mono) */
-    struct looking *looking;
+    int64_t full_ms;                /* when all was looked at last (mono) */
+    struct looking *looking, *hung; /* under way; one that does not come to its end */
     bool look_again;
     bool hurry;                 /* a log grows so fast that its size is looked at again soon */
     struct rotation *rotations; /* under way */
@@ -70,15 +72,34 @@ int64_t consoles_wall_ms(const struct consoles *l);
 /* The log of that path, or NULL. */
 struct console *consoles_find(const struct consoles *l, const char *path);
 
-/* The paths of the other logs in the same folder, NULL-terminated, in one block, which the caller frees; NULL when
- * memory ran out. */
+/* The paths of the other logs in the same folder (`path` NULL: of all logs), NULL-terminated, in one block, which the
+ * caller frees; NULL when memory ran out. */
 char **consoles_others(const struct consoles *l, const char *path);
 
-/* Looks at all logs soon; `full`: not only at their sizes. */
-void consoles_look(struct consoles *l, bool full);
+/* Does it off the loop; false when that can't be. */
+bool consoles_work(struct consoles *l, struct world_work *k);
+
+/* Writes what the next monitor is to know. */
+void consoles_save(struct consoles *l);
 
 /* When to look next. */
 void consoles_set_tick(struct consoles *l);
+
+/* consoles_look.c: */
+
+#define CONSOLES_HANG_MS 5000 /* a look that stays at one log for so long hangs */
+
+/* Looks at all logs soon; `full`: not only at their sizes. */
+void consoles_look(struct consoles *l, bool full);
+/* Does the one under way hang? */
+void consoles_look_check(struct consoles *l);
+/* Whoever waits for the first one waits no longer. */
+void consoles_tell_looked(struct consoles *l);
+
+/* consoles_prune.c: */
+
+/* Removes the files of days that are too long ago, off the loop. */
+void consoles_prune(struct consoles *l);
 
 /* consoles_move.c: */
 

@@ -14,7 +14,7 @@
 #define MIDDLE " --- rotated by fota_monitor "
 #define TEXT_MAX 1024        /* of a banner, without what fills it up */
 #define LENGTH_MAX (4 << 20) /* with it */
-#define ZEROS_MAX (1 << 20)  /* looked through behind the hole */
+#define ZEROS_MAX (1 << 20)  /* looked through for a banner */
 #define NUMBER_MAX (INT64_MAX / 4)
 
 /* However many read, who takes a front away has its turn. */
@@ -81,15 +81,21 @@ void console_front_unlock(void)
     pthread_rwlock_unlock(&lock);
 }
 
-/* The first byte that is not zero; holes are stepped over. */
+/* Where the hole at the front ends; 0 without one. */
 static int64_t skip_hole(int fd, int64_t size)
 {
-    char block[4096];
-    if (size == 0 || pread(fd, block, 1, 0) != 1 || block[0])
+    char first;
+    if (size == 0 || pread(fd, &first, 1, 0) != 1 || first)
         return 0;
     off_t data = lseek(fd, 0, SEEK_DATA);
-    int64_t pos = data > 0 ? MIN(data, size) : 0;
-    for (int64_t end = pos + ZEROS_MAX; pos < MIN(end, size);) {
+    return data > 0 ? MIN(data, size) : 0;
+}
+
+/* The first byte from there on that is not zero. */
+static int64_t skip_zeros(int fd, int64_t pos, int64_t size)
+{
+    char block[4096];
+    for (int64_t end = MIN(pos + ZEROS_MAX, size); pos < end;) {
         ssize_t n = pread(fd, block, sizeof block, pos), i = 0;
         while (i < n && !block[i])
             i++;
@@ -128,23 +134,38 @@ static bool parse(char *text, struct console_front *f, int64_t *length)
     return n > 0 && n < (int)sizeof f->file && !strchr(f->file, '/');
 }
 
-void console_front_read(int fd, int64_t size, struct console_front *out)
+/* The banner that begins there, if there is one. */
+static bool read_at(int fd, int64_t begin, int64_t size, struct console_front *out)
 {
     char text[TEXT_MAX + 1], last = 0;
-    int64_t length = 0, begin = find_moved(fd);
-    if (!begin || begin > size)
-        begin = skip_hole(fd, size);
-    *out = (struct console_front){.begin = begin, .start = begin};
+    struct console_front f = {.begin = begin};
+    int64_t length = 0;
     ssize_t n = begin < size ? pread(fd, text, TEXT_MAX, begin) : 0;
     if (n <= 0)
-        return;
+        return false;
     text[n] = 0;
-    struct console_front f = *out;
     if (!parse(text, &f, &length) || length <= 0 || length > LENGTH_MAX || length > size - begin ||
         pread(fd, &last, 1, begin + length - 1) != 1 || last != '\n')
-        return;
+        return false;
+    f.start = begin + length;
     *out = f;
-    out->start = begin + length;
+    return true;
+}
+
+/* Zero bytes before a banner are a hole, whatever the file system calls them; without one a service has written them.
+ */
+void console_front_read(int fd, int64_t size, struct console_front *out)
+{
+    int64_t begin = find_moved(fd);
+    if (begin && read_at(fd, begin, size, out))
+        return;
+    begin = skip_hole(fd, size);
+    *out = (struct console_front){.begin = begin, .start = begin};
+    if (read_at(fd, begin, size, out))
+        return;
+    int64_t text = skip_zeros(fd, begin, size);
+    if (text > begin)
+        read_at(fd, text, size, out);
 }
 
 bool console_front_has(int fd, int64_t begin, uint64_t id)

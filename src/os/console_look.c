@@ -41,11 +41,11 @@ void console_look(const char *path, struct console_look *out)
     }
     take(&st, out);
     if (out->regular) {
+        out->unfinished = console_rotate_is_unfinished(path, fd);
         console_front_read(fd, st.st_size, &front);
         out->start = front.start;
         out->end = front.at + st.st_size - front.start;
         out->since_ms = front.id ? front.since_ms : born_ms(fd, out->mtime_ms);
-        out->unfinished = console_rotate_is_unfinished(path);
     }
     close(fd);
 }

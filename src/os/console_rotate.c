@@ -2,6 +2,7 @@
 
 #include "console.h"
 #include "console_copy.h"
+#include "console_rotate_parts.h"
 #include "day.h"
 
 #include <errno.h>
@@ -17,11 +18,6 @@
 #define LINE_MAX_BYTES (64 << 20) /* what has no line end for so long is no text: it is cut anywhere */
 #define QUIET_MS 100              /* nobody has written for so long: a file may be emptied */
 #define SAME_MAX (1 << 20)        /* compared to tell whether a copy is complete */
-#define HOLLOW (4 << 20)          /* bytes given back at a time */
-#define HOLLOW_REST 12            /* so many times as long as that took is waited before the next */
-#define HOLLOW_REST_MAX_NS 50000000
-#define CHASES 200 /* so often it is waited for a line end before a file is emptied in use */
-#define CHASE_NS 100000
 
 /* Sets the message of a failed step; returns the error. */
 static int fail(struct console_rotate *r, int error, const char *what)
@@ -30,7 +26,7 @@ static int fail(struct console_rotate *r, int error, const char *what)
     return error;
 }
 
-static int64_t length_of(const struct console_rotate *r)
+int64_t console_rotate_length_of(const struct console_rotate *r)
 {
     struct stat st;
     return fstat(r->fd, &st) ? 0 : st.st_size;
@@ -49,17 +45,6 @@ static int open_all(struct console_rotate *r)
     if (fstat(r->fd, &r->st))
         return fail(r, -errno, r->path);
     return 0;
-}
-
-static int64_t copied(const struct console_intent *in)
-{
-    return in->cut - in->start;
-}
-
-/* Where the lines begin in the file they go to. */
-static int64_t placed_at(const struct console_intent *in)
-{
-    return MAX(in->append_at, 0);
 }
 
 static int open_out(struct console_rotate *r, const char *file)
@@ -153,7 +138,7 @@ static int64_t last_line_end(int fd, int64_t start, int64_t limit)
     return start;
 }
 
-static bool is_unsupported(int error)
+bool console_rotate_is_unsupported(int error)
 {
     return error == EOPNOTSUPP || error == ENOSYS || error == EINVAL || error == EPERM;
 }
@@ -167,7 +152,7 @@ static bool make_room(struct console_rotate *r, struct console_intent *in)
         e = errno;
     console_front_unlock();
     if (e) {
-        r->uncollapsed = is_unsupported(e);
+        r->uncollapsed = console_rotate_is_unsupported(e);
         return false;
     }
     in->start += r->block;
@@ -184,11 +169,11 @@ static int64_t now_real_ms(void)
 }
 
 /* Nobody has written since the cut, nor for a while before it. */
-static bool is_quiet(const struct console_rotate *r)
+bool console_rotate_is_quiet(const struct console_rotate *r)
 {
     int64_t written = (int64_t)r->st.st_mtim.tv_sec * 1000 + r->st.st_mtim.tv_nsec / 1000000;
     int64_t quiet = now_real_ms() - written;
-    return length_of(r) == r->intent.cut && (quiet >= QUIET_MS || quiet < 0);
+    return console_rotate_length_of(r) == r->intent.cut && (quiet >= QUIET_MS || quiet < 0);
 }
 
 static uint64_t new_id(void)
@@ -238,7 +223,7 @@ static int step_plan(struct console_rotate *r)
     if (!console_copy_has_room(r->dir, copied(in)))
         return fail(r, -ENOSPC, in->file);
     int64_t need = (int64_t)console_front_need(in->file);
-    if (in->cut < need && !make_room(r, in) && !is_quiet(r)) {
+    if (in->cut < need && !make_room(r, in) && !console_rotate_is_quiet(r)) {
         r->later = true;
         return 0;
     }
@@ -275,7 +260,7 @@ static int open_archive(struct console_rotate *r)
 }
 
 /* Its time is that of its last line, by which one day's file is told from last month's. */
-static int set_time(struct console_rotate *r)
+int console_rotate_set_time(struct console_rotate *r)
 {
     struct timespec t[2] = {{.tv_nsec = UTIME_OMIT}, r->st.st_mtim};
     if (day_of((int64_t)t[1].tv_sec * 1000) != r->intent.day) {
@@ -292,7 +277,7 @@ static int step_copy(struct console_rotate *r)
     if (!e)
         e = console_copy(r->fd, in->start, in->cut, r->out, placed_at(in), &r->stop);
     if (!e)
-        e = set_time(r);
+        e = console_rotate_set_time(r);
     if (!e && fsync(r->out))
         e = -errno;
     r->step = CONSOLE_ROTATE_PLACE;
@@ -334,11 +319,6 @@ static void leave_front(struct console_rotate *r)
     unlock_front(r);
 }
 
-static bool has_banner(const struct console_intent *in)
-{
-    return in->cut - in->from >= (int64_t)console_front_need(in->file);
-}
-
 static int write_banner(struct console_rotate *r)
 {
     const struct console_intent *in = &r->intent;
@@ -377,124 +357,19 @@ static int step_banner(struct console_rotate *r)
     return 0;
 }
 
-/* Copies what was written since, up to a moment in which there is nothing more, and empties the log. */
-static int chase(struct console_rotate *r)
-{
-    struct console_intent *in = &r->intent;
-    char block[65536], last = '\n';
-    int64_t from = in->cut, to = placed_at(in) + copied(in);
-    int e = ftruncate(r->out, to) ? -errno : 0;
-    for (int tries = 0; !e && tries < CHASES;) {
-        ssize_t n = pread(r->fd, block, sizeof block, from);
-        if (n < 0)
-            return -errno;
-        if (n == 0 && last == '\n')
-            break;
-        if (n == 0) {
-            nanosleep(&(struct timespec){.tv_nsec = CHASE_NS}, NULL);
-            tries++;
-            continue;
-        }
-        e = console_copy_write(r->out, block, (size_t)n, to);
-        last = block[n - 1];
-        from += n;
-        to += n;
-    }
-    if (!e && ftruncate(r->fd, 0))
-        e = -errno;
-    in->cut = from;
-    r->emptied = !e;
-    return e ? e : set_time(r);
-}
-
-/* Undoes the copy of lines that can't be taken out of the log now. */
-static int take_back(struct console_rotate *r)
-{
-    const struct console_intent *in = &r->intent;
-    r->later = true;
-    int e = in->append_at >= 0 ? ftruncate(r->out, in->append_at) : unlinkat(r->dir, in->file, 0);
-    r->intent.cut = in->start; /* nothing was moved */
-    return e ? -errno : 0;
-}
-
-static int empty(struct console_rotate *r)
-{
-    r->emptied = ftruncate(r->fd, 0) == 0;
-    return r->emptied ? 0 : -errno;
-}
-
-static int64_t now_ns(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-}
-
-/* To collapse is quick when there is nothing but a hole: blocks and cached pages are given back before, a few at a
- * time, and the writer, who has to wait meanwhile, has the better part of the time. */
-static void hollow_out(struct console_rotate *r)
-{
-    if (!r->front_moved || !(r->ways & (CONSOLE_ROTATE_COLLAPSE | CONSOLE_ROTATE_PUNCH)))
-        return;
-    for (int64_t at = 0, to = r->intent.from; at < to && !atomic_load(&r->stop); at += HOLLOW) {
-        posix_fadvise(r->fd, at, MIN(HOLLOW, to - at), POSIX_FADV_DONTNEED); /* for this nobody has to wait */
-        int64_t begin = now_ns();
-        if (fallocate(r->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, at, MIN(HOLLOW, to - at)))
-            return;
-        int64_t rest = MIN((now_ns() - begin) * HOLLOW_REST, HOLLOW_REST_MAX_NS);
-        if (at + HOLLOW < to)
-            nanosleep(&(struct timespec){.tv_nsec = rest}, NULL);
-    }
-}
-
-/* Gives the space before the banner back. */
-static int free_front(struct console_rotate *r)
-{
-    const struct console_intent *in = &r->intent;
-    if (!has_banner(in))
-        return is_quiet(r) ? empty(r) : take_back(r);
-    if (in->from == 0)
-        return 0;
-    if (r->ways & CONSOLE_ROTATE_COLLAPSE) {
-        if (!fallocate(r->fd, FALLOC_FL_COLLAPSE_RANGE, 0, in->from))
-            return 0;
-        if (!is_unsupported(errno))
-            return -errno;
-    }
-    r->uncollapsed = true;
-    if (r->ways & CONSOLE_ROTATE_EMPTY && is_quiet(r))
-        return empty(r);
-    if (r->ways & CONSOLE_ROTATE_PUNCH) {
-        if (!fallocate(r->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, in->from))
-            return 0;
-        if (!is_unsupported(errno))
-            return -errno;
-    }
-    return chase(r);
-}
-
-/* The log's time is still that of its last line, unless somebody has written since. */
-static void keep_time(const struct console_rotate *r, int64_t length)
-{
-    struct timespec t[2] = {{.tv_nsec = UTIME_OMIT}, r->st.st_mtim};
-    int64_t now = length_of(r);
-    if (now == length || now == length - r->intent.from)
-        futimens(r->fd, t);
-}
-
 static int step_free(struct console_rotate *r)
 {
-    hollow_out(r);
+    console_free_hollow(r);
     console_copy_flush(r->fd, r->intent.from);
-    int64_t length = length_of(r);
+    int64_t length = console_rotate_length_of(r);
     lock_front(r);
-    int e = free_front(r);
+    int e = console_free_front(r);
     leave_front(r);
     r->step = CONSOLE_ROTATE_FINISH;
     if (e)
         return fail(r, e, r->path);
     if (!r->emptied && length == r->st.st_size)
-        keep_time(r, length);
+        console_free_keep_time(r, length);
     return 0;
 }
 
@@ -509,13 +384,14 @@ static int step_finish(struct console_rotate *r)
     strcpy(place.file, in->file);
     console_name_drop_stale(&r->name, r->dir, in->day, &place);
     unlinkat(r->dir, r->copy_file, 0);
-    unlinkat(r->dir, r->intent_file, 0);
+    if (unlinkat(r->dir, r->intent_file, 0) && errno != ENOENT)
+        return fail(r, -errno, r->intent_file); /* a folder that became read-only: no other one may begin */
     close_out(r);
     if (copied(in) > 0)
         strcpy(r->file, in->file);
     r->moved += copied(in);
     r->since_ms = in->now_ms;
-    console_front_read(r->fd, length_of(r), &front);
+    console_front_read(r->fd, console_rotate_length_of(r), &front);
     r->start = front.start;
     r->step = r->resuming ? CONSOLE_ROTATE_PLAN : CONSOLE_ROTATE_DONE;
     return 0;
@@ -580,7 +456,15 @@ int console_rotate_run(struct console_rotate *r)
     return e;
 }
 
-bool console_rotate_is_unfinished(const char *path)
+static void show_from_banner(int fd, const struct console_intent *in)
+{
+    console_front_lock(); /* one of this process may be at it */
+    if (in->from > 0 && console_front_has(fd, in->from, in->id))
+        console_front_move(fd, in->from);
+    console_front_unlock();
+}
+
+bool console_rotate_is_unfinished(const char *path, int fd)
 {
     struct console_name name;
     struct console_intent in;
@@ -591,6 +475,8 @@ bool console_rotate_is_unfinished(const char *path)
     if (!console_name_intent(&name, file))
         buf_addf(&beside, "%s/%s", name.dir, file);
     bool found = beside.len && !beside.failed && console_intent_read(AT_FDCWD, beside.data, &in);
+    if (found)
+        show_from_banner(fd, &in);
     buf_fini(&beside);
     console_name_fini(&name);
     return found;

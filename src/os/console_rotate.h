@@ -88,7 +88,8 @@ int console_rotate_begin(struct console_rotate *r);
 int console_rotate_step(struct console_rotate *r);
 void console_rotate_close(struct console_rotate *r);
 
-/* Was a rotation of this log broken off? */
-bool console_rotate_is_unfinished(const char *path);
+/* Was a rotation of this log broken off? Should its banner be written already, who reads the log (open as fd) begins
+ * there from now on: what stands before it, maybe half taken away, has moved. */
+bool console_rotate_is_unfinished(const char *path, int fd);
 
 #endif

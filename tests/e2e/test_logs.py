@@ -1,5 +1,6 @@
 """Console logs: rotated at the start and by size, kept and removed, read as one; nothing is lost whatever happens meanwhile."""
 
+import ctypes
 import os
 import random
 import re
@@ -385,3 +386,100 @@ def test_a_reload_changes_the_limit(monitor):
     wait_until(lambda: older(log), what="it is rotated")
     stop_writers(monitor, log, 102400)
     assert_each_once(log, "w", monitor.root / "w" / "count")
+
+
+# ---- disks that refuse or hang
+
+
+def test_a_folder_that_is_read_only_is_told_and_the_rotation_made_up_for(monitor):
+    monitor.conf(svrs=writers(monitor, "w"), log={"max_size": "16K"})
+    log = monitor.root / "w" / "fota_monitor.log"
+    monitor.start()
+    [pid] = monitor.wait_up()
+    wait_until(lambda: older(log), what="it is rotated")
+    os.kill(monitor.pid, signal.SIGSTOP)  # so that it is in the middle of none
+    if os.geteuid() == 0 and subprocess.run(["chattr", "+i", log.parent], capture_output=True, check=False).returncode:
+        os.kill(monitor.pid, signal.SIGCONT)
+        pytest.skip("root may write everywhere, and this file system has no immutable folders")
+    if os.geteuid():
+        log.parent.chmod(0o555)
+    try:
+        os.kill(monitor.pid, signal.SIGCONT)
+        event = monitor.wait_event(service="w", kind="log")
+        assert re.search("can't be rotated: .*(Permission denied|Operation not permitted); it is tried again", event["text"])
+        size = log.stat().st_size
+        wait_until(lambda: log.stat().st_size > size, what="the service goes on writing")
+    finally:
+        if os.geteuid() == 0:
+            subprocess.run(["chattr", "-i", log.parent], check=True)
+        else:
+            log.parent.chmod(0o755)
+    monitor.wait_event(timeout=40, service="w", kind="log", text="the log is well again")
+    assert monitor.status("w")["pid"] == pid
+    stop_writers(monitor, log, 16384)
+    assert_each_once(log, "w", monitor.root / "w" / "count")
+
+
+def test_a_disk_that_does_not_answer_holds_up_its_own_logs_alone(monitor):
+    """The folder behind the link is a file system whose server is there and never says a word."""
+    hung, lively = Path(tempfile.mkdtemp(prefix="fm-hung-")), Path(tempfile.mkdtemp(prefix="fm-logs-", dir="/dev/shm"))
+    lively.chmod(0o755)
+    monitor.conf(svrs={**writers(monitor, "a"), **writers(monitor, "b", log=lively / "b.log")}, log={"max_size": "64K"})
+    log = monitor.root / "a" / "fota_monitor.log"
+    monitor.start()
+    pids = monitor.wait_up()
+    wait_until(lambda: older(log) and older(lively / "b.log"), what="both are rotated")
+    server = -1
+    try:
+        server = os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC)
+        options = f"fd={server},rootmode=40000,user_id=0,group_id=0".encode()
+        if ctypes.CDLL(None).mount(b"hung", os.fsencode(hung), b"fuse", 0, options):
+            raise OSError("no mount")
+    except OSError:
+        if server >= 0:
+            os.close(server)
+        hung.rmdir()
+        monitor.get("stop", "all")
+        shutil.rmtree(lively)
+        pytest.skip("needs the right to mount, and FUSE")
+    try:
+        log.rename(log.with_name("kept.log"))
+        log.symlink_to(hung / "log")
+        event = monitor.wait_event(timeout=40, service="a", kind="log")
+        assert event["text"] == "the log can't be reached: its file system does not answer"
+        before = len(older(lively / "b.log"))
+        wait_until(lambda: len(older(lively / "b.log")) > before, what="the other one is rotated as ever")
+        assert monitor.get("status", "all").status == 200
+    finally:
+        os.close(server)  # who waits gets an error
+        subprocess.run(["umount", "-l", hung], check=False)
+        log.unlink()
+    log.with_name("kept.log").rename(log)
+    hung.rmdir()
+    monitor.wait_event(timeout=40, service="a", kind="log", text="the log can't be read: Transport endpoint is not connected")
+    assert monitor.cli("-reload").returncode == 0  # so that all is looked at now, not at the next minute
+    monitor.wait_event(timeout=80, service="a", kind="log", text="the log is well again")
+    assert not monitor.events(service="b", kind="log") and monitor.wait_up() == pids
+    stop_writers(monitor, lively / "b.log", 65536)
+    stop_writers(monitor, log, 65536)
+    for path, name in ((log, "a"), (lively / "b.log", "b")):
+        assert_each_once(path, name, monitor.root / name / "count")
+    shutil.rmtree(lively)
+
+
+# ---- last words
+
+
+def test_the_last_lines_are_kept_with_the_end_but_no_more_than_4_kb(monitor):
+    words = "".join(f"{i:02} {'x' * 396}\n" for i in range(30))
+    text = monitor.file("words", words)
+    monitor.script("bad/bad", f"[ -e {monitor.root}/go ] || exec sleep 1000\ncat {text}; exit 3")
+    monitor.conf(svrs={"bad": {"cmd": "bad/bad", "autostart": False}})
+    monitor.start()
+    (monitor.root / "go").touch()
+    done = monitor.cli("-start", "bad")
+    assert done.returncode == 1 and f": 29 {'x' * 100}" in done.stdout
+    tail = wait_until(lambda: monitor.status("bad")["last_exit"], what="it ended")["tail"]
+    assert tail[-1] == words.splitlines()[-1] and tail[1:] == words.splitlines()[-len(tail) + 1:]
+    assert 3500 < sum(len(line) + 1 for line in tail) <= 4096
+    wait_until(lambda: "29 xxxx" in monitor.cli("-why", "bad").stdout, what="the reason has its last line")

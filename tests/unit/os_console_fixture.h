@@ -180,6 +180,20 @@ static inline void mark(char *text, size_t size, unsigned char *seen, const char
         fail_msg("%s ends in the middle of a line: \"%.100s\"", file, text);
 }
 
+/* Reading the log over its older files gives every line, in order, once. */
+static inline void assert_reads_all(void)
+{
+    struct buf all = {0};
+    struct console_source s = {.path = log_path, .format = "%-d"};
+    assert_int_equal(console_read_last(&s, next_line + 10, (size_t)next_line * 64 + 4096, &all), 0);
+    const char *p = buf_str(&all);
+    for (int i = 0; i < next_line; i++, p = strchr(p, '\n') + 1)
+        if (strtol(p + 5, NULL, 10) != i)
+            fail_msg("line %d of %d comes as \"%.60s\"", i, next_line, p);
+    assert_string_equal(p, "");
+    buf_fini(&all);
+}
+
 /* Every line is there exactly once, in the log or in one of its older files, read byte for byte; and
  * reading them together gives them in order. */
 static inline void assert_all_lines(void)
@@ -201,15 +215,7 @@ static inline void assert_all_lines(void)
         if (seen[i] != 1)
             fail_msg("line %d of %d is there %d times", i, next_line, seen[i]);
     free(seen);
-    struct buf all = {0};
-    struct console_source s = {.path = log_path, .format = "%-d"};
-    assert_int_equal(console_read_last(&s, next_line + 10, (size_t)next_line * 64 + 4096, &all), 0);
-    const char *p = buf_str(&all);
-    for (int i = 0; i < next_line; i++, p = strchr(p, '\n') + 1)
-        if (strtol(p + 5, NULL, 10) != i)
-            fail_msg("line %d of %d comes as \"%.60s\"", i, next_line, p);
-    assert_string_equal(p, "");
-    buf_fini(&all);
+    assert_reads_all();
 }
 
 /* ---- rotations */

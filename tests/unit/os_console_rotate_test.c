@@ -1,4 +1,5 @@
 /* One rotation: what moves where, what stays, and that no line is lost or doubled wherever it is broken off. */
+#include "console_look.h"
 #include "os_console_fixture.h"
 
 #include <pthread.h>
@@ -27,7 +28,9 @@ static void finish(unsigned ways, bool part)
     r.ways = ways;
     r.part = part;
     rotate(&r);
-    assert_false(console_rotate_is_unfinished(log_path));
+    int fd = open(log_path, O_RDONLY);
+    assert_false(console_rotate_is_unfinished(log_path, fd));
+    close(fd);
 }
 
 static void lines_move_to_the_days_file(void **state)
@@ -427,18 +430,18 @@ static void break_off(const char *parent, enum console_rotate_step step, unsigne
     end();
 }
 
+/* The better way where there is collapse, the others (and it, turned down) where there is none. */
 static void broken_off_at_any_step_nothing_is_lost(void **state)
 {
     (void)state;
-    static const char *const parents[] = {"/tmp", "/dev/shm"};
     static const int sizes[] = {1, 5, 150, 4000};
-    for (size_t p = 0; p < ARRAY_LEN(parents); p++)
-        for (size_t w = 0; w < ARRAY_LEN(all_ways); w++)
-            for (size_t s = 0; s < ARRAY_LEN(sizes); s++)
-                for (enum console_rotate_step step = CONSOLE_ROTATE_PLAN; step <= CONSOLE_ROTATE_DONE; step++) {
-                    break_off(parents[p], step, all_ways[w], sizes[s], false);
-                    break_off(parents[p], step, all_ways[w], sizes[s], true);
-                }
+    for (size_t s = 0; s < ARRAY_LEN(sizes); s++)
+        for (enum console_rotate_step step = CONSOLE_ROTATE_PLAN; step <= CONSOLE_ROTATE_DONE; step++)
+            for (int part = 0; part < 2; part++) {
+                break_off("/tmp", step, CONSOLE_ROTATE_ALL, sizes[s], part);
+                for (size_t w = 0; w < ARRAY_LEN(all_ways); w++)
+                    break_off("/dev/shm", step, all_ways[w], sizes[s], part);
+            }
 }
 
 /* The copy is half done, the banner torn. */
@@ -478,6 +481,40 @@ static void broken_off_within_a_step(void **state)
         end();
     }
     begin_in("/tmp");
+}
+
+/* Killed while the space is given back: before the next rotation comes to it, the log is read as if it were done. */
+static void a_front_half_taken_away_is_not_read(void **state)
+{
+    (void)state;
+    struct console_look look;
+    write_lines(1000, 30);
+    die_before(CONSOLE_ROTATE_FREE, CONSOLE_ROTATE_ALL, false);
+    write_lines(10, 30);
+    int fd = open(log_path, O_RDWR);
+    assert_int_equal(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, 8192), 0);
+    close(fd);
+    console_look(log_path, &look);
+    assert_true(look.unfinished);
+    assert_int_equal(look.size - look.start, 10 * 36);
+    assert_reads_all();
+    finish(CONSOLE_ROTATE_ALL, false);
+    assert_all_lines();
+}
+
+static void zero_bytes_of_the_service_are_its_own(void **state)
+{
+    (void)state;
+    struct console_rotate r = rotation();
+    struct console_look look;
+    append("\0\0zero\n", 7);
+    console_look(log_path, &look);
+    assert_true(look.start == 0 && look.end == 7);
+    rotate(&r);
+    assert_int_equal(r.moved, 7);
+    append("\0\0more\n", 7);
+    console_look(log_path, &look);
+    assert_true(look.size - look.start == 7 && look.end == 14);
 }
 
 static void a_log_replaced_after_a_death_is_a_new_one(void **state)
@@ -570,8 +607,8 @@ static void rotate_under_load(const char *parent, unsigned ways, int chunk, int 
 static void a_writer_at_full_speed_loses_nothing(void **state)
 {
     (void)state;
-    rotate_under_load("/tmp", CONSOLE_ROTATE_ALL, 0, 40, 20000);
-    rotate_under_load("/tmp", CONSOLE_ROTATE_ALL, 4096, 20, 200000);
+    rotate_under_load("/tmp", CONSOLE_ROTATE_ALL, 0, 20, 20000);
+    rotate_under_load("/tmp", CONSOLE_ROTATE_ALL, 4096, 12, 200000);
     rotate_under_load("/dev/shm", CONSOLE_ROTATE_ALL, 0, 30, 20000);
     rotate_under_load("/dev/shm", CONSOLE_ROTATE_ALL, 1000, 20, 200000);
     begin_in("/tmp");
@@ -659,6 +696,8 @@ int main(void)
         CONSOLE_TEST(what_has_no_line_end_is_cut_somewhere),
         cmocka_unit_test(broken_off_at_any_step_nothing_is_lost),
         cmocka_unit_test_teardown(broken_off_within_a_step, teardown),
+        CONSOLE_TEST(a_front_half_taken_away_is_not_read),
+        CONSOLE_TEST(zero_bytes_of_the_service_are_its_own),
         CONSOLE_TEST(a_log_replaced_after_a_death_is_a_new_one),
         CONSOLE_TEST(a_log_emptied_after_a_death_keeps_its_old_lines),
         cmocka_unit_test_teardown(a_writer_at_full_speed_loses_nothing, teardown),
