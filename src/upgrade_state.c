@@ -83,6 +83,8 @@ static bool take_given(struct upgrade_state *s, const struct line *l)
 static bool take_head(struct upgrade_state *s, const struct line *l, struct err *err)
 {
     const struct upgrade_state *h = &l->head;
+    if (s->version)
+        return err_set(err, "the state has two first lines");
     if (h->version > UPGRADE_STATE_VERSION)
         return err_set(err, "the state has format %" PRIu64 "; this program (" FM_VERSION ") knows up to %d",
                        h->version, UPGRADE_STATE_VERSION);

@@ -240,6 +240,17 @@ def test_the_command_line_is_named(start):
     assert f"({ME}, token)" in m.cli("-why", "demo").stdout
 
 
+def test_who_upgrades_and_who_shuts_down(start):
+    m = start("token")
+    assert m.http("/?command=upgrade").status == m.http("/?command=shutdown").status == 401
+    assert m.cli("-upgrade").returncode == 0
+    assert commands(m) == [f"upgrade asked for by the command line from 127.0.0.1 ({ME}, token)"]
+    assert m.cli("-shutdown").returncode == 0
+    assert m.exit_code() == 0
+    assert any(text.startswith("shutdown") and text.endswith(f"by the command line from 127.0.0.1 ({ME}, token)")
+               for text in commands(m)), commands(m)
+
+
 @needs_root
 def test_another_user_is_named(start):
     m = start("open")

@@ -28,6 +28,18 @@ static bool read_nothing(void *arg, struct loaded *out, struct err *err)
     return err_set(err, "there is no conf.json here");
 }
 
+static void upgrade_to_nothing(void *arg, struct request *r)
+{
+    (void)arg;
+    request_fail(r, 500, EXIT_COMMAND, "upgrade", "there is no other program here");
+}
+
+static void shut_nothing_down(void *arg, const struct request *r)
+{
+    (void)arg;
+    (void)r;
+}
+
 /* Answers in pieces, with what it was given. */
 static void run_echo(struct request *r)
 {
@@ -80,7 +92,10 @@ static void set_up(void)
     MUST(mhd_load(&err));
     world = world_sim_new(3600000, 1767225600000);
     MUST(world);
-    admin = (struct admin){.mon = monitor_new(world, make_conf(), &err), .read = read_nothing};
+    admin = (struct admin){.mon = monitor_new(world, make_conf(), &err),
+                           .read = read_nothing,
+                           .upgrade = upgrade_to_nothing,
+                           .shutdown = shut_nothing_down};
     MUST(admin.mon);
     snprintf(admin.token, sizeof admin.token, "%064d", 7);
     monitor_start(admin.mon);
