@@ -65,8 +65,8 @@ def kept_fds(monitor):
     def look():
         found = fds(monitor.pid).values()
         seen.append(None if connections() & set(found) else sorted(what.split("[")[0] for what in found))
-        return len(seen) >= 20 and seen[-1] and all(what == seen[-1] for what in seen[-20:]) and seen[-1]
-    return wait_until(look, what=lambda: f"it keeps the same descriptors: {seen[-20:]}")
+        return len(seen) >= 8 and seen[-1] and all(what == seen[-1] for what in seen[-8:]) and seen[-1]
+    return wait_until(look, 60, lambda: f"it keeps the same descriptors: {seen[-8:]}")
 
 
 def test_same_pid_same_children_same_port(up):
