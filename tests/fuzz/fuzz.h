@@ -57,14 +57,14 @@ static inline bool fuzz_is_utf8(const char *text)
     return !left;
 }
 
-/* A folder of this process alone, in memory where the host has such; the same each time. Left behind empty files go
- * with the next fuzz_dir_fini. */
+/* A folder of this process alone, the same each time. `run` says where, and removes it. */
 static inline const char *fuzz_dir(void)
 {
     static char dir[64];
     if (dir[0])
         return dir;
-    snprintf(dir, sizeof dir, "%s/fm-fuzz-XXXXXX", access("/dev/shm", W_OK) ? "/tmp" : "/dev/shm");
+    const char *in = getenv("TMPDIR");
+    snprintf(dir, sizeof dir, "%s/fm-fuzz-XXXXXX", in ? in : "/tmp");
     MUST(mkdtemp(dir));
     return dir;
 }
