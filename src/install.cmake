@@ -11,6 +11,7 @@ install(FILES README.md LICENSE DESTINATION ${docs})
 foreach(name conf lua examples src src/admin)
   install(FILES ${name}/README.md DESTINATION ${docs}/${name})
 endforeach()
+install(DIRECTORY src/admin/schema DESTINATION ${docs}/src/admin)
 # To begin with: a configuration and scripts, to be copied to /etc/fota_monitor.
 install(FILES conf/conf.json DESTINATION ${docs}/conf)
 install(DIRECTORY lua/ DESTINATION ${docs}/lua FILES_MATCHING PATTERN *.lua PATTERN fm EXCLUDE)

@@ -1,6 +1,7 @@
 /* fota_monitor: which of its modes is wanted, and the only exit. */
 #include "ask.h"
 #include "buf.h"
+#include "check.h"
 #include "clog.h"
 #include "command.h"
 #include "complete.h"
@@ -84,30 +85,6 @@ static int check_state(const struct options *o)
     return EXIT_OK;
 }
 
-static int check(const struct options *o)
-{
-    char home[PATH_MAX];
-    struct confload_input in;
-    struct err err = {0};
-    if (!find_input(o, home, &in, &err))
-        return complain(&err);
-    struct loaded world;
-    struct buf listing = {0};
-    in.listing = &listing;
-    if (!load(&in, true, &world, &err)) {
-        buf_fini(&listing);
-        return complain(&err);
-    }
-    const struct conf *conf = world.conf;
-    printf("%s: env %s is well: %zu service%s", conf->path, conf->env, conf->nsvrs, conf->nsvrs == 1 ? "" : "s");
-    if (world.scripts)
-        printf(", %zu script%s", world.scripts->nfiles, world.scripts->nfiles == 1 ? "" : "s");
-    printf("\n%s", buf_str(&listing));
-    buf_fini(&listing);
-    loaded_fini(&world);
-    return EXIT_OK;
-}
-
 static int test(const struct options *o)
 {
     static const int codes[] = {
@@ -172,7 +149,7 @@ int main(int argc, char **argv)
     case MODE_SIMULATE:
         exit(simulate(&o));
     case MODE_VERSION:
-        puts("fota_monitor " FM_VERSION);
+        puts(options_want_json(&o) ? "{\"version\":\"" FM_VERSION "\"}" : "fota_monitor " FM_VERSION);
         exit(EXIT_OK);
     case MODE_HELP:
         exit(help(&o));

@@ -181,29 +181,48 @@ static bool wait_for_changed(struct request *r, const struct reconf *plan)
     return true;
 }
 
-static void print_plan(struct buf *b, const struct reconf *plan, const struct scripts *old, const struct scripts *next)
+static bool is_dry(const struct request *r)
 {
-    size_t before = b->len;
-    reconf_print(b, plan);
-    scriptfiles_changes(b, old ? &old->files : NULL, next ? &next->files : NULL);
-    if (b->len == before)
-        buf_adds(b, "nothing has changed\n");
+    const char *dry = request_arg(r, "dry-run");
+    return dry && strcmp(dry, "0") != 0;
 }
 
-/* Text goes before the outcome; JSON has it as one of its members. */
+/* Lines "added: lua/x.lua" as a member. */
+static void add_scripts_json(struct buf *b, const char *lines)
+{
+    const char *between = "";
+    buf_adds(b, ",\"scripts\":[");
+    for (const char *colon, *end; (colon = strchr(lines, ':')) && (end = strchr(colon, '\n')); lines = end + 1) {
+        buf_addf(b, "%s{\"name\":", between);
+        buf_add_jsonn(b, colon + 2, (size_t)(end - colon - 2));
+        buf_addf(b, ",\"change\":\"%.*s\"}", (int)(colon - lines), lines);
+        between = ",";
+    }
+    buf_addc(b, ']');
+}
+
+/* Goes before the outcome. In full when it is all that was asked for. */
 static void add_plan(struct request *r, const struct reconf *plan, const struct scripts *next)
 {
     const struct scripts *old = r->admin->scripts;
-    if (r->format != FORMAT_JSON) {
-        print_plan(&r->members, plan, old, next);
-        return;
+    struct buf *b = &r->members, files = {0};
+    scriptfiles_changes(&files, old ? &old->files : NULL, next ? &next->files : NULL);
+    bool nothing = !plan->nitems && !plan->settings && !files.len;
+    if (r->format == FORMAT_JSON) {
+        buf_adds(b, "\"plan\":{");
+        reconf_json(b, plan);
+        add_scripts_json(b, buf_str(&files));
+        buf_adds(b, "},");
+    } else if (nothing) {
+        buf_adds(b, "nothing has changed\n");
+    } else {
+        (is_dry(r) ? reconf_explain : reconf_print)(b, plan);
+        buf_adds(b, buf_str(&files));
+        if (is_dry(r))
+            reconf_count(b, plan);
     }
-    struct buf text = {0};
-    print_plan(&text, plan, old, next);
-    buf_adds(&r->members, "\"plan\":");
-    buf_add_json(&r->members, buf_str(&text));
-    buf_addc(&r->members, ',');
-    buf_fini(&text);
+    b->failed |= files.failed;
+    buf_fini(&files);
 }
 
 /* Makes the new world ours; on failure the old one stands, and *next is still the caller's. */
@@ -261,7 +280,6 @@ static void run_reload(struct request *r)
 {
     struct admin *a = r->admin;
     struct err err = {0};
-    const char *dry = request_arg(r, "dry-run");
     struct loaded next = {0};
     struct reconf plan = {0};
     if (!a->read(a->arg, &next, &err)) {
@@ -274,7 +292,7 @@ static void run_reload(struct request *r)
         return;
     }
     add_plan(r, &plan, next.scripts);
-    if (dry && strcmp(dry, "0") != 0)
+    if (is_dry(r))
         show_plan(r);
     else
         carry_out(r, &next, &plan);

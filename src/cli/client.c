@@ -135,11 +135,6 @@ static bool make_request(struct exchange *x, struct buf *b)
 
 /* ---- what to do about an error */
 
-static bool wants_json(const struct options *o)
-{
-    return o->format && !strcmp(o->format, "json");
-}
-
 static void advise_unreachable(const struct exchange *x)
 {
     const struct client_target *t = x->target;
@@ -166,7 +161,7 @@ static void advise_refused(const struct exchange *x)
 
 static void advise(const struct exchange *x, int code)
 {
-    if (wants_json(x->options) || x->target->into || x->answer.status < 400)
+    if (options_want_json(x->options) || x->target->into || x->answer.status < 400)
         return;
     if (code == CLIENT_REFUSED)
         advise_refused(x);

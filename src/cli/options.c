@@ -136,6 +136,11 @@ const struct option *options_find(const char *name, size_t len)
     return NULL;
 }
 
+bool options_want_json(const struct options *o)
+{
+    return o->format && !strcmp(o->format, "json");
+}
+
 bool options_has(const char *name)
 {
     return options_find(name, strlen(name)) != NULL;

@@ -80,6 +80,9 @@ struct options {
  * there in *out. */
 bool options_parse(struct options *out, int argc, char **argv, struct err *err);
 
+/* Is the answer wanted as JSON? */
+bool options_want_json(const struct options *o);
+
 /* Is -NAME one of the options, and so no command? */
 bool options_has(const char *name);
 

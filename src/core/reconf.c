@@ -82,9 +82,15 @@ static unsigned diff_launch(const struct conf *a, const struct conf_service *sa,
     return d;
 }
 
-static void add_item(struct reconf *r, enum reconf_kind kind, const char *name, unsigned fields, bool restart)
+static bool runs(const struct monitor *m, const char *name)
 {
-    r->items[r->nitems++] = (struct reconf_item){kind, name, fields, restart};
+    const struct service *s = monitor_find(m, name);
+    return s && (s->proc.pid || s->state == STATE_STARTING || s->state == STATE_WAITING);
+}
+
+static void add_item(struct reconf *r, struct reconf_item item)
+{
+    r->items[r->nitems++] = item;
 }
 
 static void compare(const struct monitor *m, const struct conf *next, const struct conf_service *a,
@@ -93,17 +99,25 @@ static void compare(const struct monitor *m, const struct conf *next, const stru
     unsigned fields = conf_service_diff(a, b);
     if (r->settings & (RECONF_ROOTPATH | RECONF_ENVIRON))
         fields |= diff_launch(m->conf, a, next, b);
+    r->same += !fields;
     if (!fields)
         return;
-    const struct service *s = monitor_find(m, a->name);
-    bool runs = s && (s->proc.pid || s->state == STATE_STARTING || s->state == STATE_WAITING);
-    add_item(r, RECONF_CHANGED, b->name, fields, runs && s->want == WANT_UP && (fields & CONF_FIELDS_RESTART));
+    bool wanted = runs(m, a->name) && monitor_find(m, a->name)->want == WANT_UP;
+    add_item(r, (struct reconf_item){.kind = RECONF_CHANGED,
+                                     .name = b->name,
+                                     .fields = fields,
+                                     .restart = wanted && (fields & CONF_FIELDS_RESTART),
+                                     .before = a,
+                                     .after = b});
 }
 
 int reconf_plan(const struct monitor *m, const struct conf *next, struct reconf *out)
 {
     const struct conf *old = m->conf;
-    *out = (struct reconf){calloc(old->nsvrs + next->nsvrs + 1, sizeof *out->items), 0, diff_settings(old, next)};
+    *out = (struct reconf){.items = calloc(old->nsvrs + next->nsvrs + 1, sizeof *out->items),
+                           .settings = diff_settings(old, next),
+                           .before = old,
+                           .after = next};
     if (!out->items)
         return -ENOMEM;
     size_t i = 0, k = 0;
@@ -112,10 +126,11 @@ int reconf_plan(const struct monitor *m, const struct conf *next, struct reconf 
         const struct conf_service *b = k < next->nsvrs ? &next->svrs[k] : NULL;
         int c = a && b ? strcmp(a->name, b->name) : 0;
         if (a && (!b || c < 0)) {
-            add_item(out, RECONF_REMOVED, a->name, 0, false);
+            add_item(out, (struct reconf_item){
+                              .kind = RECONF_REMOVED, .name = a->name, .stop = runs(m, a->name), .before = a});
             i++;
         } else if (b && (!a || c > 0)) {
-            add_item(out, RECONF_ADDED, b->name, 0, false);
+            add_item(out, (struct reconf_item){.kind = RECONF_ADDED, .name = b->name, .after = b});
             k++;
         } else if (a && b) {
             compare(m, next, a, b, out);
@@ -130,47 +145,6 @@ void reconf_fini(struct reconf *r)
 {
     free(r->items);
     *r = (struct reconf){0};
-}
-
-static void print_settings(struct buf *b, unsigned settings)
-{
-    static const char *const names[] = {"port or bind",
-                                        "rootpath",
-                                        "environ",
-                                        "clog",
-                                        "log",
-                                        "auth",
-                                        "lua",
-                                        "vars",
-                                        "http",
-                                        "tls",
-                                        "rundir (takes effect when the monitor is started again)"};
-    const char *between = "changed: ";
-    for (size_t i = 0; i < ARRAY_LEN(names); i++)
-        if (settings & 1U << i) {
-            buf_addf(b, "%s%s", between, names[i]);
-            between = ", ";
-        }
-    if (settings)
-        buf_addc(b, '\n');
-}
-
-void reconf_print(struct buf *b, const struct reconf *r)
-{
-    static const char *const kinds[] = {
-        [RECONF_ADDED] = "added", [RECONF_REMOVED] = "removed", [RECONF_CHANGED] = "changed"};
-    for (size_t i = 0; i < r->nitems; i++) {
-        const struct reconf_item *it = &r->items[i];
-        buf_addf(b, "%s: %s", kinds[it->kind], it->name);
-        const char *between = ": ";
-        for (unsigned f = 1; f <= CONF_FIELD_VARS; f <<= 1)
-            if (it->fields & f) {
-                buf_addf(b, "%s%s", between, conf_field_name((enum conf_field)f));
-                between = ", ";
-            }
-        buf_adds(b, it->restart ? " (restart)\n" : "\n");
-    }
-    print_settings(b, r->settings);
 }
 
 #define ADDED "added to the configuration"

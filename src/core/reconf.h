@@ -13,8 +13,10 @@ enum reconf_kind { RECONF_ADDED, RECONF_REMOVED, RECONF_CHANGED };
 struct reconf_item {
     enum reconf_kind kind;
     const char *name;
-    unsigned fields; /* of enum conf_field, when changed */
-    bool restart;    /* it is wanted up and must be restarted for it */
+    unsigned fields;                           /* of enum conf_field, when changed */
+    bool restart;                              /* it is wanted up and must be restarted for it */
+    bool stop;                                 /* it goes, and has a process or is about to have one */
+    const struct conf_service *before, *after; /* NULL: there is none */
 };
 
 /* Values of the env itself that changed. */
@@ -36,6 +38,8 @@ struct reconf {
     struct reconf_item *items; /* added, removed and changed ones, sorted by name */
     size_t nitems;
     unsigned settings;
+    size_t same; /* services that are not concerned */
+    const struct conf *before, *after;
 };
 
 /* What would change. Free it with reconf_fini, before `next` and the monitor's own
@@ -43,9 +47,17 @@ struct reconf {
 int reconf_plan(const struct monitor *m, const struct conf *next, struct reconf *out);
 void reconf_fini(struct reconf *r);
 
-/* Adds the plan for a person: lines "added: NAME", "removed: NAME", "changed: NAME: cmd,
- * env (restart)", "changed: port or bind"; nothing when that is so. */
+/* Adds the plan in short: lines "added: NAME", "removed: NAME", "changed: NAME: cmd, env (restart)",
+ * "changed: port or bind"; nothing when nothing has changed. */
 void reconf_print(struct buf *b, const struct reconf *r);
+
+/* Adds the plan for a person who has to judge it: what becomes of which service, what was and what will be. And, as
+ * a line, how many of them there are. */
+void reconf_explain(struct buf *b, const struct reconf *r);
+void reconf_count(struct buf *b, const struct reconf *r);
+
+/* Adds it as members of a JSON object. */
+void reconf_json(struct buf *b, const struct reconf *r);
 
 /* Makes it so: takes `next` over, starts what was added (if autostart), stops what was
  * removed, restarts what must be. All or nothing: false with a message leaves everything

@@ -13,24 +13,45 @@
 
 struct walk {
     struct buf *out;
+    bool json;
     lua_State *L;
     const struct confplace *place;
     struct jsonpath_step steps[DEPTH_MAX];
     size_t n;
 };
 
-static void add_line(struct walk *w, int index)
+static void add_path(struct walk *w, struct buf *out)
 {
-    struct err err = {0};
     for (size_t i = 1; i < w->n; i++) {
         struct buf path = {0};
         jsonpath_add(&path, &w->steps[i]);
-        buf_addf(w->out, "%s%s", i > 1 && w->steps[i].key ? "." : "", buf_str(&path));
+        buf_addf(out, "%s%s", i > 1 && w->steps[i].key ? "." : "", buf_str(&path));
         buf_fini(&path);
     }
+}
+
+static void add_line(struct walk *w, int index)
+{
+    struct err err = {0};
+    add_path(w, w->out);
     buf_adds(w->out, " = ");
     confjson_encode(w->L, index, w->out, &err);
     buf_addf(w->out, "  # %s\n", confplace_name(w->place, w->steps, w->n));
+}
+
+static void add_json(struct walk *w, int index)
+{
+    struct err err = {0};
+    struct buf path = {0};
+    add_path(w, &path);
+    buf_adds(w->out, w->out->len ? ",\n{\"path\":" : "{\"path\":");
+    buf_add_json(w->out, buf_str(&path));
+    buf_adds(w->out, ",\"value\":");
+    confjson_encode(w->L, index, w->out, &err);
+    buf_adds(w->out, ",\"from\":");
+    buf_add_json(w->out, confplace_name(w->place, w->steps, w->n));
+    buf_addc(w->out, '}');
+    buf_fini(&path);
 }
 
 static int by_name(const void *x, const void *y)
@@ -46,7 +67,7 @@ static void add_value(struct walk *w, int index)
     luaL_checkstack(L, LUA_MINSTACK, NULL);
     size_t n = 0, i = 0;
     if (!lua_istable(L, index) || lua_rawlen(L, index) || w->n == DEPTH_MAX) {
-        add_line(w, index);
+        (w->json ? add_json : add_line)(w, index);
         return;
     }
     for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1))
@@ -70,9 +91,10 @@ static void add_value(struct walk *w, int index)
     lua_pop(L, 1);
 }
 
-void conflist_add(struct buf *out, struct lua_State *L, int table, const struct confplace *place, const char *env)
+void conflist_add(struct buf *out, bool json, struct lua_State *L, int table, const struct confplace *place,
+                  const char *env)
 {
-    struct walk w = {.out = out, .L = L, .place = place, .n = 1};
+    struct walk w = {.out = out, .json = json, .L = L, .place = place, .n = 1};
     w.steps[0] = (struct jsonpath_step){.key = env, .len = strlen(env)};
     add_value(&w, lua_absindex(L, table));
 }

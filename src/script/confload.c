@@ -205,7 +205,7 @@ static int finish_env(lua_State *L)
     lua_rawgeti(L, LUA_REGISTRYINDEX, ld->env);
     ld->ok = override(ld, L) && judge(ld, L);
     if (ld->ok && ld->in->listing)
-        conflist_add(ld->in->listing, L, INDEX_ENV, &ld->place, ld->in->env);
+        conflist_add(ld->in->listing, ld->in->listing_json, L, INDEX_ENV, &ld->place, ld->in->env);
     return 0;
 }
 

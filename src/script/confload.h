@@ -19,6 +19,7 @@ struct confload_input {
     char *const *policies; /* without scripts: the policies that may be named, NULL-terminated; NULL: any */
     const char *text;      /* instead of the file; NULL: read it */
     struct buf *listing;   /* gets every value of the env and where it came from, a line each; NULL: not wanted */
+    bool listing_json;     /* as the elements of a JSON array */
 };
 
 /* What reading may take once scripts have had their hands on the tables: in one place a table, in a thousand the same

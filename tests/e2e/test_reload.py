@@ -3,6 +3,7 @@
 import concurrent.futures
 import contextlib
 import http.client
+import json
 import socket
 import threading
 import time
@@ -117,8 +118,9 @@ def test_scripts_that_have_changed_are_named(monitor):
     (lua / "b.lua").unlink()
     (lua / "parts" / "one.lua").write_text("-- two")
     told = "removed: lua/b.lua\nchanged: lua/parts/one.lua\n"
-    assert monitor.get("reload", **{"dry-run": 1}).text == told
-    assert monitor.get("reload", format="json", **{"dry-run": 1}).json()["plan"] == told
+    assert monitor.get("reload", **{"dry-run": 1}).text == told + "services: 1 to stay as they are\n"
+    assert monitor.get("reload", format="json", **{"dry-run": 1}).json()["plan"]["scripts"] == [
+        {"name": "lua/b.lua", "change": "removed"}, {"name": "lua/parts/one.lua", "change": "changed"}]
     assert reload(monitor) == [*told.splitlines(), "SUCCESS"]
     (lua / "a.lua").unlink()
     assert reload(monitor) == ["removed: lua/a.lua", "removed: lua/parts/one.lua", "SUCCESS"]
@@ -163,7 +165,8 @@ def test_what_does_not_start_any_more_is_told(monitor):
     assert lines[4].startswith("c: ") and "not/there" in lines[4]
     assert pids_of(monitor)["b"] == before["b"]
     reply = monitor.get("reload", format="json")
-    assert reply.json() == {"ok": True, "plan": "nothing has changed\n", "services": {}}
+    assert reply.json() == {"ok": True, "plan": {"services": [], "settings": [], "same": 3, "scripts": []},
+                            "services": {}}
 
 
 def test_a_removed_service_is_stopped_the_way_it_was_configured(monitor):
@@ -483,10 +486,13 @@ def test_a_dry_run_changes_nothing(monitor):
     before, address, story = pids_of(monitor), monitor.address, len(monitor.events())
     monitor.conf(port=free_port(), svrs={"a": "run a2", "b": "run b", "d": "run d"})
     plan = ["changed: a: cmd (restart)", "removed: c", "added: d", "changed: port or bind"]
-    assert reload(monitor, **{"dry-run": "1"}) == plan
+    shown = reload(monitor, **{"dry-run": "1"})
+    assert [line.split(" (")[0].split(", ")[0] for line in shown if line[0] != " "][:4] == [
+        "removed: c", "changed: a", "added: d", f'changed: port or bind: "127.0.0.1 port {address.split(":")[1]}" -> '
+        f'"127.0.0.1 port {json.loads(monitor.conf_file.read_text())["test"]["port"]}"']
     as_json = monitor.get("reload", **{"dry-run": "1", "format": "json"}).json()
-    assert as_json == {"ok": True, "plan": "\n".join(plan) + "\n", "services": {}}
-    assert monitor.cli("-reload", "dry-run=1").stdout.splitlines() == plan
+    assert as_json["ok"] is True and len(as_json["plan"]["services"]) == 3 and as_json["services"] == {}
+    assert monitor.cli("-reload", "dry-run=1").stdout.splitlines() == shown
     assert (pids_of(monitor), monitor.address, len(monitor.events())) == (before, address, story)
     assert reload(monitor, **{"dry-run": "0"}) == plan + ["SUCCESS"]
     assert reload(monitor, **{"dry-run": "1"}) == ["nothing has changed"]

@@ -228,7 +228,7 @@ def test_from_plain_to_tls_and_back(monitor):
     for name in ("one.pem", "one.key"):
         shutil.copy(FILES / name, monitor.home / "conf" / name)
     monitor.conf(port=port, svrs={"alpha": "run alpha"}, tls={"cert": "conf/one.pem", "key": "conf/one.key"})
-    assert "changed: tls\n" in monitor.get("reload", **{"dry-run": 1}).text
+    assert "changed: tls: " in monitor.get("reload", **{"dry-run": 1}).text
     assert monitor.get("reload").status == 200
     assert monitor.address == f"https://127.0.0.1:{port}"
     assert monitor.cli("-status", "alpha").returncode == 0
