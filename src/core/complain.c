@@ -43,6 +43,13 @@ void complain_start(struct service *s, const char *why)
         clog_error("service[%s] could not be started: %s%s", s->conf->name, why, more);
 }
 
+void complain_log(struct service *s, const char *why)
+{
+    char more[HUSH_MORE_SIZE];
+    if (hush_says(&s->hush, why, now_ms(s), more))
+        clog_error("service[%s]: %s; what it writes is lost until it is restarted%s", s->conf->name, why, more);
+}
+
 void complain_row(struct service *s, int64_t delay_ms)
 {
     char cause[CAUSE_SIZE], more[HUSH_MORE_SIZE], wait[CLOCK_DURATION_SIZE];

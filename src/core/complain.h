@@ -12,6 +12,9 @@ void complain_end(struct service *s);
 /* It could not be started. */
 void complain_start(struct service *s, const char *why);
 
+/* Its log can't be opened, so that it was started without one. */
+void complain_log(struct service *s, const char *why);
+
 /* It waits delay_ms before the next try. Said once there were more than POLICY_BURST
  * failures in a row. */
 void complain_row(struct service *s, int64_t delay_ms);

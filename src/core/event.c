@@ -15,6 +15,7 @@
 
 #define TAIL_SIZE 65536           /* of the journal, where the last number is looked for */
 #define PENDING_MAX (1024 * 1024) /* lines kept while the file can't be written */
+#define RESERVE (256 * 1024)      /* room set aside behind the end of the file */
 
 static const char *const kind_names[EVENT_KINDS] = {
     [EVENT_DOWN] = "down",       [EVENT_WAITING] = "waiting",       [EVENT_STARTING] = "starting",
@@ -115,6 +116,15 @@ static uint64_t read_rotated_seq(const char *path)
     return last;
 }
 
+/* Where that can't be had (another file system, a full disk) it goes without. */
+static void reserve(struct event_journal *j)
+{
+    if (j->size + RESERVE / 2 < j->reserved)
+        return;
+    fallocate(j->fd, FALLOC_FL_KEEP_SIZE, j->size, RESERVE);
+    j->reserved = j->size + RESERVE;
+}
+
 static int open_file(struct event_journal *j)
 {
     j->fd = open(j->path, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0600);
@@ -131,6 +141,8 @@ static int open_file(struct event_journal *j)
     char last = '\n';
     if (j->size > 0 && pread(j->fd, &last, 1, j->size - 1) == 1 && last != '\n' && write(j->fd, "\n", 1) == 1)
         j->size++;
+    j->reserved = 0;
+    reserve(j);
     return 0;
 }
 
@@ -166,6 +178,8 @@ static int rotate(struct event_journal *j)
     buf_fini(&old);
     if (r)
         return r;
+    if (ftruncate(j->fd, j->size)) /* gives back what was set aside */
+        r = 0;                     /* which is not worth a word */
     close(j->fd);
     j->fd = -1;
     return open_file(j);
@@ -186,6 +200,7 @@ static int write_pending(struct event_journal *j)
     if (n > 0)
         j->torn = j->pending.data[n - 1] != '\n';
     if ((size_t)n == j->pending.len) {
+        reserve(j);
         buf_clear(&j->pending);
         return 0;
     }

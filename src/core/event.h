@@ -75,12 +75,14 @@ struct event_ring;
 
 /* The file of JSON lines. Lines are gathered and written by event_journal_flush, which
  * the owner calls before it waits; so a burst of events costs one write. When the file
- * passes max_size it is renamed to FILE.1 (replacing the one there) and begun anew. When
- * it can't be written, lines are kept up to a limit and tried again. */
+ * passes max_size it is renamed to FILE.1 (replacing the one there) and begun anew. Some
+ * room behind its end is set aside, so that the story of how a disk became full is on it.
+ * When it can't be written, lines are kept up to a limit and tried again. */
 struct event_journal {
     char *path;
     int fd; /* -1: not open */
     int64_t size, max_size;
+    int64_t reserved; /* so many bytes of the disk are its own already */
     struct buf pending;
     uint64_t last_seq;
     uint64_t lost;    /* lines given up because the file could not be written */

@@ -244,10 +244,10 @@ static void judge(const struct run *r, size_t i)
      * command line are believed (a daemon that gave up its rights). */
     bool believed = e->uid == r->looks[owner].uid || same == owner;
     /* A marked process that leads no session is a child of one that did, even where it looks the same. */
-    if (e->stat.session == e->pid && believed)
-        offer(r, i, owner);
-    else if (e->stat.session == e->pid)
+    if (!believed)
         return;
+    if (e->stat.session == e->pid)
+        offer(r, i, owner);
     else if (!f->heir || e->stat.start_ticks < f->heir->stat.start_ticks)
         f->heir = e;
 }

@@ -6,6 +6,7 @@
 #include "survey.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -44,10 +45,26 @@ uint64_t monitor_note(struct monitor *m, struct service *s, enum event_kind kind
     return monitor_emit(m, s, &e);
 }
 
+/* It could not be written for a while, and can be again. What is missing is told where it is missing. */
+static void journal_is_well(struct monitor *m)
+{
+    struct event_journal *j = &m->journal;
+    uint64_t lost = j->lost - m->journal_lost;
+    m->journal_lost = j->lost;
+    clog_info("journal %s is written again%s", j->path, lost ? "; what there was no room for is missing" : "");
+    if (lost)
+        monitor_note(m, NULL, EVENT_AUDIT, 0,
+                     "%" PRIu64 " events before this one are missing in the journal: it could not be written", lost);
+    event_journal_flush(j);
+}
+
 void monitor_flush(struct monitor *m)
 {
+    bool was_ill = m->journal.complaining;
     /* The journal first: killed in between, the next monitor tells some of it again, instead of leaving it out. */
     int r = event_journal_flush(&m->journal);
+    if (was_ill && !m->journal.complaining)
+        journal_is_well(m);
     if (r)
         clog_error("journal %s: %s; events are kept in memory and tried again", m->journal.path, strerror(-r));
     remember_flush(m);

@@ -53,6 +53,7 @@ struct monitor {
     bool indexed;  /* the two are as they should be */
     bool prepared; /* monitor_prepare was called */
     struct event_journal journal;
+    uint64_t journal_lost;    /* so many of the journal's lost lines were told of */
     struct event_ring events; /* the monitor's own */
     struct consoles *consoles;
     struct remember remember;

@@ -15,6 +15,7 @@
 #define FILE_MAX (256 * 1024 * 1024)
 #define SLACK_BYTES (256 * 1024) /* of appended lines, before the file is written anew */
 #define GROWTH 4                 /* the same, in times of the whole */
+#define RESERVE SLACK_BYTES      /* room set aside behind the end of the file: a full disk is no reason to forget */
 #define RETRY_MS 1000
 #define COMPLAINTS_MAX 5 /* about lines of one file */
 
@@ -166,6 +167,7 @@ static int put_in_place(struct remember *r, const char *beside, const struct buf
         close(r->fd);
     r->fd = fd;
     r->size = r->whole = (int64_t)b->len;
+    fallocate(fd, FALLOC_FL_KEEP_SIZE, r->size, RESERVE); /* where that can't be had it goes without */
     return 0;
 }
 
@@ -194,10 +196,14 @@ static int append(struct monitor *m)
     if (r->text.failed)
         return -ENOMEM;
     ssize_t n = write(r->fd, r->text.data, r->text.len);
-    if (n != (ssize_t)r->text.len)
-        return n < 0 ? -errno : -ENOSPC;
-    r->size += n;
-    return 0;
+    if (n == (ssize_t)r->text.len) {
+        r->size += n;
+        return 0;
+    }
+    int error = n < 0 ? errno : ENOSPC;
+    if (n > 0 && ftruncate(r->fd, r->size)) /* half a line is no use */
+        error = errno;
+    return -error;
 }
 
 static void clear(struct remember *r)
@@ -220,6 +226,24 @@ static void complain(struct remember *r, int error)
     r->complaining = error != 0;
 }
 
+/* Appends what has changed, or writes all of it anew: because it must be, or because the file has grown. The latter can
+ * wait where there is no room for a second file. */
+static int write_down(struct monitor *m)
+{
+    struct remember *r = &m->remember;
+    struct world *w = m->world;
+    r->anew = r->anew || r->fd < 0;
+    bool large = r->size > r->whole * GROWTH + SLACK_BYTES && w->ops->mono_ms(w) >= r->retry_ms;
+    int error = r->anew || large ? write_anew(m, m->ending) : -EAGAIN;
+    if (large && error)
+        r->retry_ms = w->ops->mono_ms(w) + RETRY_MS;
+    if (error && !r->anew) {
+        r->anew = append(m) != 0;
+        error = r->anew ? write_anew(m, m->ending) : 0;
+    }
+    return error;
+}
+
 void remember_flush(struct monitor *m)
 {
     struct remember *r = &m->remember;
@@ -229,12 +253,12 @@ void remember_flush(struct monitor *m)
         return;
     if (r->complaining && w->ops->mono_ms(w) < r->retry_ms)
         return; /* who is touched stays so */
-    r->anew = r->anew || r->fd < 0 || r->size > r->whole * GROWTH + SLACK_BYTES || append(m) != 0;
-    int error = r->anew ? write_anew(m, m->ending) : 0;
+    int error = write_down(m);
     complain(r, error);
-    r->retry_ms = w->ops->mono_ms(w) + RETRY_MS;
-    if (error)
+    if (error) {
+        r->retry_ms = w->ops->mono_ms(w) + RETRY_MS;
         return;
+    }
     r->anew = false;
     clear(r);
 }

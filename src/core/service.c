@@ -214,6 +214,17 @@ static void tell_failed(struct service *s)
     buf_fini(&b);
 }
 
+/* May something of it run on that killing its group did not reach? That is so when it was no child of ours, when some
+ * of it was seen to have left the group, and when nobody has looked since it was started but it was told to end or
+ * ended well: a daemon does, and goes on. Died young: it may have met a rest of itself. */
+static bool is_unsure(const struct service *s, const struct proc_exit *how, bool requested)
+{
+    const struct monitor *m = s->mon;
+    bool looked = m->scans > s->start_scan + m->surveying, well = how->known && how->code == 0;
+    return s->escapes || !s->proc.child || s->graceful || (!requested && s->state == STATE_STARTING) ||
+           (!looked && (requested || well));
+}
+
 static void on_ended(struct world_watch *watch)
 {
     struct service *s = CONTAINER_OF(watch, struct service, watch);
@@ -227,9 +238,9 @@ static void on_ended(struct world_watch *watch)
     int64_t uptime_ms = service_uptime_ms(s);
     if (!pid || !w->ops->reap(w, &s->proc, !keep_group, &how))
         return;
-    /* No child of ours, or some of it left the group: killing the group was not all. Died young: it may have met a
-     * rest of itself. */
-    s->unsure = s->unsure || s->escapes || !s->proc.child || graceful || (!requested && s->state == STATE_STARTING);
+    s->unsure = s->unsure || is_unsure(s, &how, requested);
+    if (s->state == STATE_STOPPING && s->want == WANT_UP && s->proc.child)
+        s->renew = MAX(s->renew, RENEW_RESTART); /* what it left behind is not taken for the new one */
     bool sweep = s->state == STATE_STOPPING && s->want == WANT_DOWN && !keep_group && s->group.pgrp;
     w->ops->release(w, &s->mon->ended);
     s->mon->ended = s->proc;
@@ -270,6 +281,7 @@ static void started(struct service *s)
     s->since_ms = s->start_ms;
     s->adopted = false;
     s->unsure = s->escapes = false;
+    s->start_scan = s->mon->scans;
     s->cmd_mark = conf_mark(s->conf->cmd);
     s->group = (struct service_group){0};
     s->watched = w->ops->watch(w, &s->proc, &s->watch) == 0;
@@ -280,9 +292,40 @@ static void started(struct service *s)
     world_timer_set(w, &s->timer, SERVICE_PROBE_MS);
 }
 
-void service_launch(struct service *s)
+/* A disk that is full or broken must not keep a service down, nor one whose log is not there yet. */
+static bool is_disk_trouble(const struct proc_fault *fault)
+{
+    static const int troubles[] = {ENOSPC, EDQUOT, EROFS, EIO};
+    for (size_t i = 0; fault->stage == PROC_STAGE_LOG && i < ARRAY_LEN(troubles); i++)
+        if (fault->error == troubles[i])
+            return true;
+    return false;
+}
+
+/* 0, or -errno with *fault filled. */
+static int spawn(struct service *s, struct launch *l, struct proc_fault *fault)
 {
     struct world *w = world_of(s);
+    const char *log = l->log_path;
+    int r = w->ops->spawn(w, &l->spec, log, &s->proc, fault);
+    if (r && is_disk_trouble(fault)) {
+        char why[1024];
+        launch_fault_text(l, fault, why, sizeof why);
+        complain_log(s, why);
+        monitor_note(s->mon, s, EVENT_LOG, s->spawn_cause, "%s; what it writes is lost until it is restarted", why);
+        log = "/dev/null";
+        r = w->ops->spawn(w, &l->spec, log, &s->proc, fault);
+        l->spec.log_at = w->ops->log_size(w, l->log_path); /* what is there already is not of this one */
+    }
+    if (r == -EAGAIN && fault->stage == PROC_STAGE_FORK && s->mon->ended.pid) {
+        w->ops->release(w, &s->mon->ended); /* it may be the one process too many */
+        r = w->ops->spawn(w, &l->spec, log, &s->proc, fault);
+    }
+    return r;
+}
+
+void service_launch(struct service *s)
+{
     struct launch l;
     struct err err = {0};
     s->seeking = s->graceful = false;
@@ -292,11 +335,7 @@ void service_launch(struct service *s)
         return;
     }
     struct proc_fault fault;
-    int r = w->ops->spawn(w, &l.spec, l.log_path, &s->proc, &fault);
-    if (r == -EAGAIN && fault.stage == PROC_STAGE_FORK && s->mon->ended.pid) {
-        w->ops->release(w, &s->mon->ended); /* it may be the one process too many */
-        r = w->ops->spawn(w, &l.spec, l.log_path, &s->proc, &fault);
-    }
+    int r = spawn(s, &l, &fault);
     s->log_start = l.spec.log_at;
     if (r) {
         char why[1024];
@@ -386,14 +425,25 @@ int service_adopt(struct service *s, const struct procfs_entry *e, uint64_t caus
     return 0;
 }
 
+/* When the loop was kept from running, an end and a time that is up are told in the same turn: the end comes first. A
+ * signal would not tell, as it reaches a process that nobody has collected. */
+static bool has_ended_meanwhile(struct service *s)
+{
+    pid_t pid = s->proc.pid;
+    uint64_t seq = s->state_seq;
+    if (pid)
+        on_ended(&s->watch);
+    return pid && (s->proc.pid != pid || s->state_seq != seq);
+}
+
 static void on_timer(struct timer *t)
 {
     struct service *s = CONTAINER_OF(t, struct service, timer);
+    if (has_ended_meanwhile(s))
+        return;
     if (s->state == STATE_STARTING) {
-        uint64_t start = s->state_seq;
-        service_probe(s); /* alive at its first probe: up. If not, the next start may be under way already. */
-        if (s->state == STATE_STARTING && s->state_seq == start && s->proc.pid)
-            step(s, EV_PROBE, start);
+        if (s->proc.pid) /* alive at its first probe */
+            step(s, EV_PROBE, s->state_seq);
     } else if (s->state == STATE_UP) {
         s->graceful = false; /* the same process is still there: it has reloaded in place */
         service_wait_tell_met(s);

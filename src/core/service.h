@@ -59,10 +59,11 @@ struct service {
     bool said_failing; /* the log says so: when that is over, it is said too */
     /* What comes before this is all the regular probe looks at. */
     struct world_watch watch;
-    struct timer timer; /* of the current state */
-    int64_t start_ms;   /* when the process was started (mono) */
-    int64_t log_start;  /* how long its log was then; 0: unknown */
-    int64_t since_ms;   /* when the state was entered (mono) */
+    struct timer timer;  /* of the current state */
+    int64_t start_ms;    /* when the process was started (mono) */
+    uint64_t start_scan; /* looks at the process table that were begun before its start */
+    int64_t log_start;   /* how long its log was then; 0: unknown */
+    int64_t since_ms;    /* when the state was entered (mono) */
     int64_t since_wall_ms;
     int64_t delay_ms;     /* STATE_WAITING: how long */
     uint64_t state_seq;   /* number of the event that led into this state */
