@@ -145,7 +145,7 @@ static bool parse_stat(const char *text, struct procfs_stat *out)
     if (!p || p[1] != ' ')
         return false;
     unsigned long long field[53] = {0};
-    out->state = p[2];
+    char state = p[2];
     int n = 3;
     for (p += 3; *p && n < 52;) {
         char *end;
@@ -159,6 +159,8 @@ static bool parse_stat(const char *text, struct procfs_stat *out)
     }
     if (n < 24)
         return false;
+    /* The first thread has ended, but others go on: that is no end of the process. */
+    out->state = state == 'Z' && (long long)field[20] > 1 ? 'S' : state;
     out->ppid = (pid_t)field[4];
     out->pgrp = (pid_t)field[5];
     out->session = (pid_t)field[6];

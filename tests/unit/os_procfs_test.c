@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -144,6 +145,52 @@ static void zombies_show_their_status(void **state)
     assert_true(st.exit_status_known);
     assert_true(WIFSIGNALED(st.exit_status));
     assert_int_equal(WTERMSIG(st.exit_status), SIGKILL);
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+}
+
+static void *wait_for_ever(void *arg)
+{
+    for (;;)
+        pause();
+    return arg;
+}
+
+/* State of its first thread, as the kernel has it. */
+static char raw_state(pid_t pid)
+{
+    char path[40], text[256] = "";
+    snprintf(path, sizeof path, "/proc/%d/stat", pid);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    assert_true(fd >= 0);
+    assert_true(read(fd, text, sizeof text - 1) > 0);
+    close(fd);
+    const char *end = strrchr(text, ')');
+    assert_non_null(end);
+    return end[2];
+}
+
+/* A program whose main function has ended by pthread_exit goes on in its other threads. */
+static void a_process_without_its_first_thread_lives(void **state)
+{
+    (void)state;
+    pid_t pid = fork();
+    if (pid == 0) {
+        pthread_t other;
+        alarm(20); /* it must not outlive a test that fails */
+        if (!pthread_create(&other, NULL, wait_for_ever, NULL))
+            pthread_exit(NULL);
+        _exit(1);
+    }
+    while (raw_state(pid) != 'Z')
+        poll(NULL, 0, 1);
+    struct procfs_stat st;
+    assert_true(procfs_stat(pid, &st));
+    assert_int_equal(st.state, 'S');
+    assert_false(st.exit_status_known);
+    kill(pid, SIGKILL);
+    await_zombie(pid);
+    assert_true(procfs_stat(pid, &st));
+    assert_int_equal(st.state, 'Z');
     assert_int_equal(waitpid(pid, NULL, 0), pid);
 }
 
@@ -357,6 +404,7 @@ int main(void)
         cmocka_unit_test(no_such_process),
         cmocka_unit_test(odd_names_do_not_confuse),
         cmocka_unit_test(zombies_show_their_status),
+        cmocka_unit_test(a_process_without_its_first_thread_lives),
         cmocka_unit_test(sees_handlers),
         cmocka_unit_test(scan_finds_ourselves),
         cmocka_unit_test(scan_reads_the_marker),
