@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <linux/capability.h>
 #include <linux/close_range.h>
 #include <poll.h>
 #include <sched.h>
@@ -12,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -149,10 +151,28 @@ IN_CHILD static bool child_limits(struct child_arg *a)
     return true;
 }
 
+/* Another user, not root, gets none of our rights. The kernel takes them from who leaves root, but not from who was
+ * never root (a monitor with ambient capabilities), nor under every securebits. Then it is tried whether there is a way
+ * back. */
+IN_CHILD static bool child_harmless(struct child_arg *a)
+{
+    struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = {{0}};
+    if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) && errno != EINVAL)
+        return child_fail(a, PROC_STAGE_UID);
+    if (syscall(SYS_capset, &head, none))
+        return child_fail(a, PROC_STAGE_UID);
+    if (syscall(SYS_setresuid, -1, 0, -1) && (a->spec->gid == 0 || syscall(SYS_setresgid, -1, 0, -1)))
+        return true;
+    errno = EPERM; /* there was a way back */
+    return child_fail(a, PROC_STAGE_UID);
+}
+
 /* Groups before gid before uid: after the uid is gone nothing else may be changed. */
 IN_CHILD static bool child_ids(struct child_arg *a)
 {
     const struct proc_spec *s = a->spec;
+    bool same = s->uid == geteuid();
     if (!s->set_ids)
         return true;
     /* The raw calls: glibc's wrappers would try to change every thread of the parent, whose memory this is. */
@@ -162,7 +182,7 @@ IN_CHILD static bool child_ids(struct child_arg *a)
         return child_fail(a, PROC_STAGE_GID);
     if (syscall(SYS_setresuid, s->uid, s->uid, s->uid))
         return child_fail(a, PROC_STAGE_UID);
-    return true;
+    return same || s->uid == 0 || child_harmless(a);
 }
 
 /* The child starts out sharing our descriptor table (CLONE_FILES): copying a table that holds a pidfd for each of

@@ -2,6 +2,8 @@
 #include "os_proc_fixture.h"
 
 #include <linux/capability.h>
+#include <linux/securebits.h>
+#include <sys/prctl.h>
 
 /* ---- what a started process finds */
 
@@ -369,6 +371,73 @@ static int change_user_without_the_right(void)
     return expect_fault(&spec, PROC_STAGE_UID, EPERM);
 }
 
+/* Runs as another user something that looks for rights it has; 0 when there are none. */
+static int look_for_rights(void)
+{
+    static const char *const look = "grep -E '^Cap(Inh|Prm|Eff|Amb):.*[1-9a-f]' /proc/self/status; test $? = 1";
+    char *argv[] = {"/bin/sh", "-c", (char *)(uintptr_t)look, NULL};
+    struct proc_spec spec = spec_of(argv);
+    struct proc p;
+    struct proc_fault fault;
+    struct proc_exit how;
+    spec.set_ids = true;
+    spec.uid = spec.gid = 54321;
+    spec.log_fd = STDERR_FILENO;
+    if (proc_spawn(&spec, &p, &fault))
+        return 3;
+    while (!proc_reap(&p, false, &how))
+        poll(NULL, 0, 1);
+    proc_close(&p);
+    return how.known && how.code == 0 ? 0 : 4;
+}
+
+/* All that is permitted is passed on to whatever is run, too. */
+static int give_on(void)
+{
+    struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct caps[2];
+    if (syscall(SYS_capget, &head, caps))
+        return 5;
+    for (int i = 0; i < 2; i++)
+        caps[i].effective = caps[i].inheritable = caps[i].permitted;
+    if (syscall(SYS_capset, &head, caps))
+        return 6;
+    return prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_SETUID, 0, 0) ||
+                   prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_NET_ADMIN, 0, 0)
+               ? 7
+               : 0;
+}
+
+static int root_with_all_passed_on(void)
+{
+    int r = give_on();
+    return r ? r : look_for_rights();
+}
+
+static int root_whose_rights_stay(void)
+{
+    int r = prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP) ? 8 : give_on();
+    return r ? r : look_for_rights();
+}
+
+/* A monitor that is not root, but may become anybody. */
+static int somebody_with_rights(void)
+{
+    int r =
+        prctl(PR_SET_KEEPCAPS, 1) || setresgid(54400, 54400, 54400) || setresuid(54400, 54400, 54400) ? 9 : give_on();
+    return r ? r : look_for_rights();
+}
+
+static void another_user_gets_no_rights_of_ours(void **state)
+{
+    (void)state;
+    if (geteuid() != 0)
+        skip();
+    in_a_child(root_with_all_passed_on);
+    in_a_child(root_whose_rights_stay);
+    in_a_child(somebody_with_rights);
+}
+
 static void what_we_may_not_do_is_told(void **state)
 {
     (void)state;
@@ -394,6 +463,7 @@ int main(void)
         TEST(failed_starts_say_where),
         TEST(every_stage_has_a_text),
         TEST(what_we_may_not_do_is_told),
+        TEST(another_user_gets_no_rights_of_ours),
     };
     return cmocka_run_group_tests(tests, group_setup, NULL);
 }
