@@ -3,6 +3,7 @@
 #include "buf.h"
 #include "ownenv.h"
 #include "proc.h"
+#include "procfs.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -21,6 +22,7 @@ extern char **environ;
 #define KILL_AFTER_MS 500
 #define GRACE_MS 250
 #define COLLECT_MS 100
+#define SIGNAL_TO_GROUP 4U /* PIDFD_SIGNAL_PROCESS_GROUP, Linux 6.9 */
 
 enum { STDIN, STDOUT, STDERR, PIPES };
 
@@ -43,6 +45,7 @@ struct exec {
     void *arg;
     bool running, timed_out;
     int code, signal;
+    int pidfd; /* of the process; -1: none */
 };
 
 static struct exec *all;
@@ -54,6 +57,8 @@ static void on_closed(uv_handle_t *handle)
         return;
     for (int i = 0; i < PIPES; i++)
         buf_fini(&e->outputs[i].text);
+    if (e->pidfd >= 0)
+        close(e->pidfd);
     free(e->input);
     free(e);
 }
@@ -122,11 +127,15 @@ static void finish_if_over(struct exec *e)
         finish(e);
 }
 
-/* Only while the process is not collected, or when it just was: so its number, which is that of the group, can't be
- * anybody else's. */
+/* Through the pidfd, which stands for the group even when the process was collected and its number is somebody else's
+ * by now. On older kernels by number: while it is not collected, or when nobody has its number. */
 static void kill_group(struct exec *e, int sig)
 {
-    kill(-e->process.pid, sig);
+    struct procfs_stat other;
+    if (e->pidfd >= 0 && (!syscall(SYS_pidfd_send_signal, e->pidfd, sig, NULL, SIGNAL_TO_GROUP) || errno != EINVAL))
+        return;
+    if (e->running || !procfs_stat(e->process.pid, &other))
+        kill(-e->process.pid, sig);
 }
 
 static void on_grace(uv_timer_t *timer)
@@ -271,6 +280,7 @@ static int spawn(struct exec *e, uv_loop_t *loop, const struct exec_spec *spec, 
     if (r)
         return r;
     e->running = true;
+    e->pidfd = (int)syscall(SYS_pidfd_open, e->process.pid, 0U); /* it is not collected yet, so it is the right one */
     if (proc_given_nofile())
         prlimit(e->process.pid, RLIMIT_NOFILE, proc_given_nofile(), NULL);
     return 0;
@@ -326,6 +336,7 @@ struct exec *exec_start(struct uv_loop_s *loop, const struct exec_spec *spec,
     }
     if (spec->input_len)
         memcpy(e->input, spec->input, spec->input_len);
+    e->pidfd = -1;
     e->max_output = spec->max_output;
     e->done = done;
     e->arg = arg;
