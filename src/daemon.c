@@ -1,11 +1,13 @@
 #include "daemon.h"
 
 #include "autoreload.h"
+#include "clock.h"
 #include "clog.h"
 #include "collector.h"
 #include "command.h"
 #include "exec.h"
 #include "http.h"
+#include "hush.h"
 #include "lock.h"
 #include "memory.h"
 #include "metrics.h"
@@ -14,6 +16,7 @@
 #include "proc.h"
 #include "reaper.h"
 #include "request.h"
+#include "rundir.h"
 #include "scripted.h"
 #include "sdnotify.h"
 #include "shutdown.h"
@@ -26,9 +29,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 #include <uv.h>
+
+#define RETRY_MS 1000
 
 struct app {
     uv_loop_t loop;
@@ -51,22 +55,21 @@ struct app {
     struct shutdown shutdown;
     struct reaper *reaper; /* NULL: there is nobody else's child, or no memory */
     int lock_fd;
-    bool reloading; /* the manager was told so */
-    uint64_t
-        trimmed_after; /* the look at the process table after which memory was given back; 0: the start is not over */
+    struct hush hush;       /* of what can't be written in the run folder */
+    int64_t retry_ms;       /* when that is tried again */
+    bool address_known;     /* it stands in the lock file */
+    bool reloading;         /* the manager was told so */
+    uint64_t trimmed_after; /* the look at the processes after which memory was given back; 0: the start is not over */
 };
 
 static bool make_rundir(const struct conf *conf, struct err *err)
 {
-    struct stat st;
-    if ((mkdir(conf->rundir, 0700) && errno != EEXIST) || stat(conf->rundir, &st))
-        return err_set(err, "rundir %s: %s", conf->rundir, strerror(errno));
-    if (!S_ISDIR(st.st_mode))
-        return err_set(err, "rundir %s: %s", conf->rundir, strerror(ENOTDIR));
-    /* Who may replace the lock or the token there is the master of the monitor. */
-    if ((st.st_uid != geteuid() && st.st_uid != 0) || (st.st_mode & 022))
-        return err_set(err, "rundir %s: others may write there; it must be the monitor's own (chmod 700)",
-                       conf->rundir);
+    struct buf who = {0};
+    if (!rundir_ensure(conf->rundir, err))
+        return false;
+    if (rundir_is_replaceable(conf->rundir, &who))
+        clog_warn("rundir %s: %s", conf->rundir, buf_str(&who));
+    buf_fini(&who);
     return true;
 }
 
@@ -122,10 +125,22 @@ static void read_token(struct app *app, const struct conf *conf)
 {
     struct buf path = {0};
     struct err err = {0};
+    char more[HUSH_MORE_SIZE];
     buf_addf(&path, "%s/%s.token", conf->rundir, conf->env);
-    if (path.failed || !token_ensure(path.data, app->admin.token, &err))
-        clog_error("the token can't be had: %s", path.failed ? "out of memory" : err.text);
+    bool had = path.failed ? err_nomem(&err) : token_ensure(path.data, app->admin.token, &err);
+    if (!had && hush_says(&app->hush, err.text, clock_mono_ms(), more))
+        clog_error("the token can't be had: %s%s", err.text, more);
     buf_fini(&path);
+}
+
+/* Where it answers, for the command line. */
+static void write_address(struct app *app, const struct conf *conf)
+{
+    char more[HUSH_MORE_SIZE];
+    int r = lock_write(app->lock_fd, http_address(app->http));
+    app->address_known = r == 0;
+    if (r && hush_says(&app->hush, "lock", clock_mono_ms(), more))
+        clog_error("%s/%s.lock: %s%s", conf->rundir, conf->env, strerror(-r), more);
 }
 
 static bool relisten(void *arg, const struct conf *next, struct err *err)
@@ -133,10 +148,21 @@ static bool relisten(void *arg, const struct conf *next, struct err *err)
     struct app *app = arg;
     if (!http_listen(app->http, next, err))
         return false;
-    int r = lock_write(app->lock_fd, http_address(app->http));
-    if (r)
-        clog_error("%s/%s.lock: %s", next->rundir, next->env, strerror(-r));
+    write_address(app, next);
     return true;
+}
+
+/* What could not be written, on a full disk say, is tried again. */
+static void write_again(struct app *app)
+{
+    int64_t now = clock_mono_ms();
+    if ((app->address_known && app->admin.token[0]) || now < app->retry_ms)
+        return;
+    app->retry_ms = now + RETRY_MS;
+    if (!app->address_known)
+        write_address(app, app->mon->conf);
+    if (!app->admin.token[0])
+        read_token(app, app->mon->conf);
 }
 
 /* What follows the configuration beside the core: where the monitor's own log goes. */
@@ -179,6 +205,7 @@ static void on_flush(uv_prepare_t *prepare)
 {
     struct app *app = CONTAINER_OF(prepare, struct app, flush);
     monitor_flush(app->mon);
+    write_again(app);
     shutdown_turn(&app->shutdown);
     upgrade_turn(app->upgrade);
     if (app->reloading) /* a reload is over, well or not, in the turn it began in */

@@ -73,9 +73,10 @@ int lock_write(int fd, const char *address)
     char text[128];
     int n = snprintf(text, sizeof text, "%d\n%s\n", getpid(), address);
     /* In this order: whoever reads it meanwhile finds no less than a whole address. */
-    if (pwrite(fd, text, (size_t)n, 0) != n || ftruncate(fd, n))
-        return errno ? -errno : -EIO;
-    return 0;
+    ssize_t done = pwrite(fd, text, (size_t)n, 0);
+    if (done < 0 || ftruncate(fd, done))
+        return -errno;
+    return done == n ? 0 : -ENOSPC;
 }
 
 bool lock_read(const char *path, struct lock_info *out)

@@ -27,6 +27,8 @@ static bool create(const char *path, char out[TOKEN_SIZE], struct err *err)
     int fd = open(beside, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
     bool ok = fd >= 0 && make(out);
     int n = snprintf(line, sizeof line, "%s\n", out);
+    if (ok)
+        errno = ENOSPC; /* of a write that takes only a part */
     ok = ok && write(fd, line, (size_t)n) == n && !fsync(fd) && !rename(beside, path);
     int error = errno;
     if (fd >= 0)
@@ -44,11 +46,11 @@ static bool check(const char *path, int fd, const char *text, struct err *err)
     if (fstat(fd, &st))
         return err_set(err, "%s: %s", path, strerror(errno));
     if (!S_ISREG(st.st_mode) || (st.st_mode & 077))
-        return err_set(err, "%s: others may read or write it; remove it, and the next start makes a new one", path);
+        return err_set(err, "%s: others may read or write it; remove it, and a new one is made", path);
     if (st.st_uid != geteuid() && st.st_uid != 0)
-        return err_set(err, "%s: it belongs to somebody else; remove it, and the next start makes a new one", path);
+        return err_set(err, "%s: it belongs to somebody else; remove it, and a new one is made", path);
     if (strspn(text, "0123456789abcdef") != TOKEN_SIZE - 1)
-        return err_set(err, "%s: it holds no token; remove it, and the next start makes a new one", path);
+        return err_set(err, "%s: it holds no token; remove it, and a new one is made", path);
     return true;
 }
 
