@@ -1,0 +1,59 @@
+"""Where /proc is missing or hides things: the monitor runs as far as that goes, and says what it can't do."""
+
+import os
+import shutil
+import subprocess
+
+import pytest
+from harness import BINARY, Monitor, is_alive, kill, wait_until
+
+UID = 54331
+
+
+def in_a_world_of_its_own(monitor, commands, user=""):
+    """The program, run in mounts of its own after these shell commands; what start() needs."""
+    tried = subprocess.run(["unshare", "-m", "true"], capture_output=True, check=False)
+    if tried.returncode or not shutil.which("setpriv"):
+        pytest.skip("needs the right to mount, and setpriv")
+    real = shutil.copy(BINARY, monitor.home / "real")
+    become = f"setpriv --reuid {user} --regid {user} --clear-groups " if user else ""
+    inner = monitor.script("inner", f"{commands}\nexec {become}{real} \"$@\"")
+    wrapper = monitor.script("wrapper", f"exec unshare -m {inner} \"$@\"")
+    if user:
+        for folder, _, files in os.walk(monitor.home):
+            for path in (folder, *(os.path.join(folder, name) for name in files)):
+                os.chown(path, user, user)
+    return {"binary": wrapper}
+
+
+def test_without_proc_services_run_and_are_restarted(monitor):
+    monitor.script("demo/demo")
+    monitor.conf(svrs={"demo": "demo/demo"})
+    monitor.start(**in_a_world_of_its_own(monitor, "mount -t tmpfs none /proc"))
+    pid, = monitor.wait_up()
+    assert "/proc can't be read: No such file or directory; services that run already are not recognised" in monitor.stderr()
+    kill(pid)
+    new = monitor.wait_new_pid("demo", pid)
+    assert monitor.status("demo")["last_exit"]["signal"] == "SIGKILL"
+    assert monitor.cli("-restart", "demo").stdout == "SUCCESS\n"
+    assert not is_alive(new) and len(monitor.processes("demo")) == 1
+    assert monitor.get("stop", "demo").text == "SUCCESS\n", "the kernel is asked who is local without it, too"
+    assert not monitor.processes("demo")
+
+
+@pytest.mark.parametrize("options", ["hidepid=1", "hidepid=2", "hidepid=4"])
+def test_where_others_are_hidden_its_own_are_found(monitor, options):
+    monitor.script("demo/demo")
+    monitor.conf(svrs={"demo": "demo/demo"})
+    how = in_a_world_of_its_own(monitor, f"mount -t proc -o {options} proc /proc || exit 77", user=UID)
+    monitor.start(**how)
+    pid, = monitor.wait_up()
+    monitor.kill()
+    monitor.start(**how)
+    assert monitor.wait_state("demo")["pid"] == pid
+    assert monitor.status("demo")["adopted"] is True
+    kill(pid)
+    monitor.wait_new_pid("demo", pid)
+    monitor.restart(Monitor.kill)
+    assert monitor.get("restart", "demo").text == "SUCCESS\n"
+    wait_until(lambda: len(monitor.processes("demo")) == 1)
