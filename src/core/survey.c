@@ -162,12 +162,17 @@ static bool settle(struct judgement *j, size_t index)
         return false;
     }
     j->failed = r == -ESRCH ? 0 : r;
+    bool again = false;
     /* A service nobody wants keeps its rests: they are only reported. But what is stopped goes with its group. */
     pid_t group = resume_group(s);
     bool wanted =
         s->sweeping || group || (s->want == WANT_UP && s->state != STATE_FAILED) || (s->fresh && resume_wants(s));
-    if (!j->failed && wanted && j->has_rest[index] && s->sweeps < SWEEPS_MAX &&
-        clean_up(j, index, s->sweeping ? s->group.pgrp : group)) {
+    if (!j->failed && wanted && j->has_rest[index] && s->sweeps < SWEEPS_MAX) {
+        bool killed = clean_up(j, index, s->sweeping ? s->group.pgrp : group);
+        /* What has ended by itself since the table was read may have forked before: a daemon does. */
+        again = killed || (!j->failed && !s->sweeping && !group);
+    }
+    if (again) {
         s->sweeps++;
         s->seek_scan = j->m->scans + 1;
         return true;

@@ -6,8 +6,8 @@
 #include "buf.h"
 #include "err.h"
 
-/* Makes the folder (0700) where there is none. false with a message when that can't be done, or when somebody but us and
- * root may write there. */
+/* Makes the folder (0700) where there is none. false with a message when that can't be done, or when somebody but us
+ * and root may write there. */
 bool rundir_ensure(const char *path, struct err *err);
 
 /* Could somebody else put another folder in its place, as one of those above it is his, or open to everybody? Then

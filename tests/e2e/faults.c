@@ -1,5 +1,6 @@
-/* A library to be preloaded (LD_PRELOAD) that makes chosen calls fail. Tests of the monitor say which, while it runs, in
- * the file that FM_FAULTS names (4096 bytes, mapped: to look at it takes no call that could fail itself). A line each:
+/* A library to be preloaded (LD_PRELOAD) that makes chosen calls fail. Tests of the monitor say which, while it runs,
+ * in the file that FM_FAULTS names (4096 bytes, mapped: to look at it takes no call that could fail itself). A line
+ * each:
  *
  *   open PART ERRNO [SKIP]    open(2) of a path that has PART in it fails
  *   write PART ERRNO [SKIP]   so do write, pwrite, fsync and fallocate of a file with such a path
@@ -29,7 +30,10 @@
 #include <unistd.h>
 
 #define RULES_SIZE 4096
-#define REAL(name) static __typeof__(name) *real; if (!real) real = (__typeof__(name) *)dlsym(RTLD_NEXT, #name)
+#define REAL(name)                                                                                                     \
+    static __typeof__(name) *real;                                                                                     \
+    if (!real)                                                                                                         \
+    real = (__typeof__(name) *)dlsym(RTLD_NEXT, #name)
 
 static const char *rules = "";
 

@@ -111,7 +111,7 @@ int main(int argc, char **argv)
 """
 
 
-@pytest.mark.parametrize("after_ms, how", [(700, "when it was up"), (1500, "later")], ids=str)
+@pytest.mark.parametrize("after_ms, how", [(0, "at once"), (700, "when it was up")], ids=str)
 def test_one_that_forks_twice_and_goes_away(monitor, after_ms, how):
     """The daemon it left behind looks like it: that is the service from then on. There is never a second one."""
     build(monitor, "demo", DAEMON % (after_ms * 1000, 1))

@@ -77,6 +77,26 @@ static void a_daemon_is_not_started_twice(void **state)
     assert_int_equal(world_sim_count(fx.w, "a", false), 1);
 }
 
+/* What the table shows has ended when it is judged, and another one, which it does not show, has taken its place. */
+static void one_that_forked_after_the_look_is_found_too(void **state)
+{
+    (void)state;
+    struct conf *conf = fixture_conf("a");
+    fixture_entry(conf, "a")->autostart = false;
+    fixture_begin(conf);
+    run(10);
+    pid_t first = marked("a", "/srv/a/a --serve", 0);
+    world_sim_set_scan_ms(fx.w, 10);
+    service_start(get("a"), command("start"));
+    run(5);
+    world_sim_kill(fx.w, first, SIGKILL);
+    pid_t second = marked("a", "/srv/a/a --serve", 0);
+    run(1000);
+    assert_int_equal(world_sim_spawns(fx.w), 0);
+    assert_int_equal(get("a")->proc.pid, second);
+    assert_state("a", STATE_UP);
+}
+
 static void a_restart_soon_after_the_start_leaves_nothing_behind(void **state)
 {
     (void)state;
@@ -240,6 +260,7 @@ int main(void)
         FIXTURE_TEST(a_stop_done_in_time_is_not_followed_by_a_kill),
         FIXTURE_TEST(a_graceful_end_not_told_yet_is_an_end),
         FIXTURE_TEST(a_daemon_is_not_started_twice),
+        FIXTURE_TEST(one_that_forked_after_the_look_is_found_too),
         FIXTURE_TEST(a_restart_soon_after_the_start_leaves_nothing_behind),
         FIXTURE_TEST(a_log_that_the_disk_does_not_give_keeps_no_service_down),
         FIXTURE_TEST(the_journal_tells_of_its_hole),

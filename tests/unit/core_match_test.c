@@ -290,7 +290,8 @@ static void the_heir_of_a_graceful_restart(void **state)
 {
     (void)state;
     /* The old master is gone; its successor is in its session and has got workers. */
-    ADD(.cmdline = "sleep 77", .marker = FIXTURE_PREFIX "a", .stat.session = 54, .uid = UID + 1); /* anybody can say so */
+    ADD(.cmdline = "sleep 77", .marker = FIXTURE_PREFIX "a", .stat.session = 54,
+        .uid = UID + 1); /* anybody can say so */
     pid_t heir = ADD(.cmdline = "/srv/a/a --serve", .marker = FIXTURE_PREFIX "a", .stat.session = 55);
     ADD(.cmdline = "/srv/a/a --serve", .marker = FIXTURE_PREFIX "a", .stat.session = 55, .stat.ppid = heir,
         .stat.start_ticks = 1);
