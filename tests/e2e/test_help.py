@@ -76,7 +76,7 @@ def test_help_for_one(monitor):
         "-status [SERVICES]\n  which services are up, and which are not\n")
     for name in options():
         text = well("-help", name.lstrip("-"))
-        assert text.startswith(name) and len(text.splitlines()) > 1 and max(map(len, text.splitlines())) <= 100
+        assert text.startswith(name) and len(text.splitlines()) > 1 and max(map(len, text.splitlines())) <= 110
     done = run("-home", monitor.home, "-help", "relaod")
     assert (done.returncode, done.stdout, done.stderr) == (
         2, "", 'Error: "relaod" is no option and no command that is known\nDid you mean reload?\n')
