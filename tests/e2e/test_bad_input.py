@@ -207,7 +207,8 @@ def test_unknown_service(monitor):
     reply = monitor.get("stop", "demo,nobody")
     assert (reply.status, reply.text) == (404, "Error: service[nobody] not configured\n")
     done = monitor.cli("-restart", "nobody")
-    assert (done.returncode, done.stdout, done.stderr) == (2, "", "Error: service[nobody] not configured\n")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "Error: service[nobody] not configured\nfota_monitor -status lists the services.\n"
     assert monitor.status("demo")["pid"] == pid, "nothing was done to the known one"
 
 

@@ -285,7 +285,7 @@ def test_all_examples_load_in_one_monitor(home):
     home.names = ["web"]
     home.start()
     home.wait_up()
-    assert {"canary", "grep"} <= set(home.cli("-help").stdout.split())
+    assert {"-canary", "-grep"} <= set(home.cli("-help").stdout.split())
     assert home.cli("-canary", "web", "watch=1").stdout.splitlines()[-1] == "web is well (1/1)"
     assert "ERROR" not in home.stderr()
 
