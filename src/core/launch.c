@@ -314,8 +314,8 @@ void launch_fault_text(const struct launch *l, const struct proc_fault *fault, c
     }
     /* Unless told otherwise the log is beside the executable: where the whole folder is missing, that is the news. */
     bool lost = fault->error == ENOENT && l->cmd.exe && access(l->cmd.exe, F_OK);
-    snprintf(out, size, "%s %s: %s", lost ? "exec" : "open the log", lost ? l->cmd.exe : l->log_path,
-             strerror(fault->error));
+    snprintf(out, size, "%s %s: %s%s", lost ? "exec" : "open the log", lost ? l->cmd.exe : l->log_path,
+             strerror(fault->error), fault->error == EPERM ? " (links of other users are not followed)" : "");
 }
 
 char *launch_log_path(const struct conf *conf, const struct conf_service *svc)

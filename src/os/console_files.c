@@ -1,6 +1,7 @@
 #include "console_files.h"
 
 #include "console_intent.h"
+#include "console_path.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -68,10 +69,10 @@ static void leave_out_copied(struct console_files *f, const struct console_name 
 int console_files_find(struct console_files *f, const struct console_name *n, const struct console_front *front)
 {
     *f = (struct console_files){0};
-    int fd = open(n->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOCTTY);
+    int fd = console_path_folder(n->dir, O_RDONLY);
     DIR *dir = fd < 0 ? NULL : fdopendir(fd);
     if (!dir) {
-        int r = -errno;
+        int r = fd < 0 ? fd : -errno;
         if (fd >= 0)
             close(fd);
         return r;

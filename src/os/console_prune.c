@@ -1,6 +1,7 @@
 #include "console_prune.h"
 
 #include "console_files.h"
+#include "console_path.h"
 #include "day.h"
 
 #include <errno.h>
@@ -13,8 +14,8 @@ int console_prune(const struct console_name *n, int64_t today, int keep_days)
     int removed = 0, r = console_files_find(&files, n, NULL);
     if (r)
         return r;
-    int dir = open(n->dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    r = dir < 0 ? -errno : 0;
+    int dir = console_path_folder(n->dir, O_PATH);
+    r = dir < 0 ? dir : 0;
     for (size_t i = 0; !r && i < files.count; i++) {
         if (today - day_of(files.items[i].time_s * 1000) <= keep_days)
             continue;

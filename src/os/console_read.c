@@ -3,6 +3,7 @@
 #include "console.h"
 #include "console_files.h"
 #include "console_front.h"
+#include "console_path.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -71,7 +72,7 @@ static int open_log(const char *path, struct stat *st)
 /* What older files have, newest first. */
 static void gather_files(struct gather *g, const struct console_name *n, const struct console_files *files)
 {
-    int dir = open(n->dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    int dir = console_path_folder(n->dir, O_PATH);
     for (size_t i = files->count; dir >= 0 && i-- > 0 && !g->done;) {
         int fd = open_beside(dir, files->items[i].name);
         if (fd < 0)
@@ -155,7 +156,7 @@ static int open_named(const char *path, const struct console_front *front, struc
     struct console_name n;
     if (!front->id || console_name_init(&n, path, "", NULL))
         return -1;
-    int dir = strncmp(front->file, n.base, n.stem) ? -1 : open(n.dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    int dir = strncmp(front->file, n.base, n.stem) ? -1 : console_path_folder(n.dir, O_PATH);
     int fd = dir < 0 ? -1 : open_beside(dir, front->file);
     if (fd >= 0 && fstat(fd, st)) {
         close(fd);
@@ -333,8 +334,7 @@ static int read_files(struct console_follow *f, const struct console_name *n, co
         f->at = front->at;
         return 0;
     }
-    int dir = open(n->dir, O_PATH | O_DIRECTORY | O_CLOEXEC),
-        fd = dir < 0 ? -1 : open_beside(dir, files->items[i].name);
+    int dir = console_path_folder(n->dir, O_PATH), fd = dir < 0 ? -1 : open_beside(dir, files->items[i].name);
     int r = fd < 0 ? 0 : add_bytes(fd, f->at - begin, begin + files->items[i].size - f->at, max, out);
     if (fd >= 0)
         close(fd);

@@ -2,6 +2,7 @@
 
 #include "console.h"
 #include "console_copy.h"
+#include "console_path.h"
 #include "console_rotate_parts.h"
 #include "day.h"
 
@@ -36,9 +37,9 @@ int64_t console_rotate_length_of(const struct console_rotate *r)
 
 static int open_all(struct console_rotate *r)
 {
-    r->dir = open(r->name.dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOCTTY);
+    r->dir = console_path_folder(r->name.dir, O_RDONLY);
     if (r->dir < 0)
-        return fail(r, -errno, r->name.dir);
+        return fail(r, r->dir, r->name.dir);
     r->fd = console_open_as(r->path, O_RDWR);
     if (r->fd < 0)
         return fail(r, r->fd, r->path);
