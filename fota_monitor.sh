@@ -365,9 +365,9 @@ Stop the monitor:    $me stop dev      (services that run then keep running)
 END
 }
 
-# run_tests FOLDER LOG
+# run_tests FOLDER LOG: one more at a time than there are processors, as most tests wait most of the time.
 run_tests() {
-    ctest --test-dir "$1" -j "$(nproc)" --output-on-failure --no-tests=error 2>&1 9<&- | tee "$2"
+    ctest --test-dir "$1" -j $(($(nproc) + 1)) --output-on-failure --no-tests=error 2>&1 9<&- | tee "$2"
 }
 
 run_all() {

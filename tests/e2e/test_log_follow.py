@@ -12,7 +12,7 @@ import time
 import urllib.parse
 
 import pytest
-from harness import BINARY, fds, is_alive, wait_until
+from harness import BINARY, fds, is_alive, is_sanitized, wait_until
 
 
 class Follower:
@@ -179,7 +179,8 @@ def test_a_slow_reader_costs_only_itself(quiet, follow):
         append(quiet, block)
         wait_until(lambda: len(one.data) == len(block), 60, "the quick one has all of it")
         with open(f"/proc/{quiet.pid}/statm", encoding="ascii") as statm:
-            assert int(statm.read().split()[1]) - memory < 2000, "what is not read lies in the log, not in memory"
+            more = int(statm.read().split()[1]) - memory
+            assert more < 2000 or is_sanitized(), "what is not read lies in the log, not in memory"
         # It gets everything, when it comes to it.
         answer = b""
         while not answer.endswith(b"000999999\n\r\n"):
