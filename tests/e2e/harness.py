@@ -259,7 +259,10 @@ class Monitor:
     def _answers(self):
         code = self.process.poll()
         assert code is None, f"the monitor ended with code {code}; it said:\n{self.stderr()[-3000:]}"
-        return self.address and self.http("/?command=version").status == 200
+        try:
+            return self.address and self.http("/?command=version").status == 200
+        except OSError:  # the address may be the one of before, where the new one has the same number
+            return False
 
     def restart(self, how=None):
         """how: Monitor.terminate (the default) or Monitor.kill."""
