@@ -42,6 +42,7 @@ struct app {
     uv_poll_t signals;
     const struct confload_input *in;
     struct scripts *scripts; /* NULL: there are none */
+    struct scripts *retired; /* former ones that finish what they are at */
     struct outside *outside;
     struct world *world;
     struct monitor *mon;
@@ -117,7 +118,7 @@ static void swap(void *arg, struct scripts *scripts)
     if (scripted_set(&app->admin, scripts))
         clog_error("out of memory: the commands of the scripts are not there");
     if (old)
-        scripts_retire(old);
+        scripts_retire(old, &app->retired);
 }
 
 /* Without a token the monitor runs as well; only nobody can show it. */
@@ -387,6 +388,8 @@ static void take_apart(struct app *app)
     autoreload_free(app->autoreload);
     scripted_set(&app->admin, NULL);
     scripts_free(app->scripts);
+    while (app->retired) /* a command of theirs was running */
+        scripts_free(app->retired);
     outside_uv_free(app->outside);
     if (app->mon)
         monitor_free(app->mon);

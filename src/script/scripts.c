@@ -172,6 +172,10 @@ void scripts_free(struct scripts *s)
 {
     if (!s)
         return;
+    if (s->retired_at)
+        *s->retired_at = s->next_retired;
+    if (s->next_retired)
+        s->next_retired->retired_at = s->retired_at;
     while (s->calls)
         script_call_free(s->calls);
     script_event_stop(s); /* with no call left it listens no more */
@@ -375,9 +379,16 @@ void scripts_rest(struct scripts *s)
     scripts_free(s);
 }
 
-void scripts_retire(struct scripts *s)
+void scripts_retire(struct scripts *s, struct scripts **list)
 {
     s->retired = true;
+    s->retired_at = list;
+    if (list) {
+        s->next_retired = *list;
+        if (*list)
+            (*list)->retired_at = &s->next_retired;
+        *list = s;
+    }
     if (s->mon && s->mon->hooks.arg == s)
         s->mon->hooks = (struct monitor_hooks){0};
     script_event_stop(s);

@@ -84,6 +84,7 @@ struct scripts {
 
     unsigned holders; /* who may still start a command of it */
     bool retired;
+    struct scripts *next_retired, **retired_at; /* where it is on the list of those; NULL: on none */
 };
 
 /* A state with the library in it and no script run yet. `reserved` says which names commands
@@ -114,8 +115,9 @@ void scripts_start(struct scripts *s);
 bool scripts_found(const char *home);
 
 /* Ends handlers, timers and tasks but for the commands that are running; frees itself
- * when the last of them has ended and nobody holds it. */
-void scripts_retire(struct scripts *s);
+ * when the last of them has ended and nobody holds it. Until then it is on the list, so that who must end before
+ * can free it; NULL: on none. */
+void scripts_retire(struct scripts *s, struct scripts **list);
 /* Keeps a retired one from being freed, until as many drops. */
 void scripts_hold(struct scripts *s);
 void scripts_drop(struct scripts *s);

@@ -135,7 +135,7 @@ static void test_freed_while_waited_for(void **state)
     call("join");
     run(10);
     scripts_hold(s);
-    scripts_retire(s); /* the task goes, the command finishes */
+    scripts_retire(s, NULL); /* the task goes, the command finishes */
     run(10);
     assert_string_equal(told, "it was cancelled\n");
     assert_int_equal(answers, 1);
