@@ -424,7 +424,7 @@ static void read_query(struct call *c, const struct path *path)
 }
 
 /* Of the dashboard: for a browser that asks for the address alone. */
-static const struct page_file *find_page(const struct call *c, const char *url)
+static const struct embedded *find_page(const struct call *c, const char *url)
 {
     bool alone = !c->received && !MHD_get_connection_values_n(c->connection, MHD_GET_ARGUMENT_KIND, NULL, NULL);
     return alone ? page_find(url, MHD_lookup_connection_value(c->connection, MHD_HEADER_KIND, "Accept")) : NULL;
@@ -434,9 +434,9 @@ static enum MHD_Result answer(struct call *c, const char *url, bool head)
 {
     struct request *r = c->request;
     const struct path *path = find_path(url);
-    const struct page_file *page = find_page(c, url);
+    const struct embedded *page = find_page(c, url);
     if (page)
-        return queue(c, MHD_HTTP_OK, page_response(page), page->size);
+        return queue(c, MHD_HTTP_OK, page_response(page), page->len);
     if (!strcmp(url, "/healthz"))
         return queue_text(c, MHD_HTTP_OK, EXIT_OK, "ok\n");
     if (!path)

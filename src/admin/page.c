@@ -25,19 +25,19 @@ static const char *type_of(const char *name)
     return "application/octet-stream";
 }
 
-const struct page_file *page_find(const char *url, const char *accept)
+const struct embedded *page_find(const char *url, const char *accept)
 {
     bool front = !strcmp(url, "/") && accept && strstr(accept, "text/html");
-    for (const struct page_file *f = page_files; f->name; f++)
+    for (const struct embedded *f = page_files; f->name; f++)
         if (!strcmp(front ? INDEX : url + 1, f->name))
             return f;
     return NULL;
 }
 
-struct MHD_Response *page_response(const struct page_file *file)
+struct MHD_Response *page_response(const struct embedded *file)
 {
     struct MHD_Response *r =
-        MHD_create_response_from_buffer(file->size, (void *)(uintptr_t)file->bytes, MHD_RESPMEM_PERSISTENT);
+        MHD_create_response_from_buffer(file->len, (void *)(uintptr_t)file->text, MHD_RESPMEM_PERSISTENT);
     if (!r)
         return NULL;
     MHD_add_response_header(r, "Content-Type", type_of(file->name));

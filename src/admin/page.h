@@ -2,24 +2,18 @@
 #ifndef FM_PAGE_H
 #define FM_PAGE_H
 
-#include "base.h"
+#include "embed.h"
 
 #include <microhttpd.h>
 
-struct page_file {
-    const char *name; /* of the file in page/ */
-    const unsigned char *bytes;
-    size_t size;
-};
-
 /* Put into the program when it is built; ended by a NULL name. */
-extern const struct page_file page_files[];
+extern const struct embedded page_files[];
 
 /* The file of this path: of "/" for a client that takes HTML (`accept` is the request's header, or NULL), or one that
  * the page consists of. NULL: that is none. */
-const struct page_file *page_find(const char *url, const char *accept);
+const struct embedded *page_find(const char *url, const char *accept);
 
 /* The answer, to be destroyed by the caller. NULL: no memory. */
-struct MHD_Response *page_response(const struct page_file *file);
+struct MHD_Response *page_response(const struct embedded *file);
 
 #endif

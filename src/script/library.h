@@ -2,18 +2,12 @@
 #ifndef FM_LIBRARY_H
 #define FM_LIBRARY_H
 
-#include "base.h"
-
-struct library_chunk {
-    const char *name; /* "@lua/fm/NAME.lua", as tracebacks show it */
-    const char *text;
-    size_t len;
-};
+#include "embed.h"
 
 /* In the order they are run; ended by a NULL name. */
-extern const struct library_chunk library_chunks[];
+extern const struct embedded library_chunks[];
 
-/* What tests have besides (lua/fm/sim.lua). */
-extern const struct library_chunk library_sim;
+/* What tests have besides: lua/fm/sim.lua alone. */
+extern const struct embedded library_sim[];
 
 #endif

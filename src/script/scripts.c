@@ -109,7 +109,7 @@ static int open_library(lua_State *L, void *arg)
     int fm = lua_gettop(L);
     lua_newtable(L);
     int door = lua_gettop(L);
-    for (const struct library_chunk *c = library_chunks; c->name; c++) {
+    for (const struct embedded *c = library_chunks; c->name; c++) {
         if (luaL_loadbufferx(L, c->text, c->len, c->name, "t"))
             lua_error(L);
         lua_pushvalue(L, raw);

@@ -97,7 +97,7 @@ static int open_chunk(lua_State *L, void *arg)
 {
     struct simcase *c = arg;
     scripts_door(L, c->w.scripts, "test_open");
-    if (luaL_loadbufferx(L, library_sim.text, library_sim.len, library_sim.name, "t"))
+    if (luaL_loadbufferx(L, library_sim->text, library_sim->len, library_sim->name, "t"))
         return lua_error(L);
     simop_push(L, c);
     lua_call(L, 2, 0);

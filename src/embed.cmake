@@ -1,0 +1,13 @@
+# Writes OUT, the C file with FILES (a list) in it, as ARRAY of struct embedded, their names behind PREFIX. Run by the build.
+set(code "#include \"embed.h\"\n\n")
+set(rows "")
+set(n 0)
+foreach(file ${FILES})
+  get_filename_component(name ${file} NAME)
+  file(READ ${file} hex HEX)
+  string(REGEX REPLACE "([0-9a-f][0-9a-f])" "0x\\1," bytes "${hex}")
+  string(APPEND code "static const unsigned char bytes_${n}[] = {${bytes}0};\n")
+  string(APPEND rows "    {\"${PREFIX}${name}\", (const char *)bytes_${n}, sizeof bytes_${n} - 1},\n")
+  math(EXPR n "${n} + 1")
+endforeach()
+file(WRITE ${OUT} "${code}\nextern const struct embedded ${ARRAY}[];\nconst struct embedded ${ARRAY}[] = {\n${rows}    {0},\n};\n")
