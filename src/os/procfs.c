@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #define CHUNK_SIZE (64 * 1024)
+#define LISTINGS_MAX 16 /* of one pass: where processes come without end */
 #define FILE_MAX                                                                                                       \
     (4 * 1024 * 1024) /* more than any command line or environment may be (ARG_MAX is a quarter of the stack limit) */
 
@@ -78,10 +79,18 @@ struct scratch {
     size_t cap;
 };
 
+/* Numbers of processes. */
+struct pids {
+    pid_t *at;
+    size_t count, cap;
+};
+
 /* One pass over all processes. */
 struct pass {
     struct procfs_table *t;
-    int proc; /* the folder of all */
+    size_t cap;         /* of its entries */
+    int proc;           /* the folder of all */
+    struct pids listed; /* by number; read, or gone before they were */
     const char *marker;
     const struct procfs_known *known;
     size_t nknown;
@@ -301,14 +310,33 @@ static void look_closer(struct pass *p, const char *pid, struct procfs_entry *e)
     e->cwd = keep_link(p, pid, "cwd");
 }
 
-static void look_at(struct pass *p, const char *pid)
+/* false: no memory for it. */
+static bool make_room(struct pass *p)
 {
-    struct procfs_entry e = {.pid = (pid_t)strtol(pid, NULL, 10)};
+    struct procfs_table *t = p->t;
+    if (t->count < p->cap)
+        return true;
+    size_t cap = p->cap ? p->cap * 2 : 256;
+    struct procfs_entry *more = realloc(t->entries, cap * sizeof *more);
+    if (!more) {
+        note_error(t, ENOMEM);
+        return false;
+    }
+    t->entries = more;
+    p->cap = cap;
+    return true;
+}
+
+static void look_at(struct pass *p, pid_t number)
+{
+    struct procfs_entry e = {.pid = number};
     struct stat st;
+    char pid[16];
+    snprintf(pid, sizeof pid, "%d", number);
     int fd = open_of(p, pid, "stat");
     if (fd >= 0 && !fstat(fd, &st))
         e.uid = st.st_uid;
-    if (read_all(p, fd) <= 0 || !parse_stat(p->scratch.data, &e.stat))
+    if (read_all(p, fd) <= 0 || !parse_stat(p->scratch.data, &e.stat) || !make_room(p))
         return;
     e.known = is_known(p, &e);
     if (!e.known && e.stat.state != 'Z')
@@ -322,30 +350,61 @@ static int by_pid(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* The first thing that is passed over ends it: an incomplete table is of no use. */
-static void look_at_all(struct pass *p, DIR *d)
+static int by_number(const void *a, const void *b)
 {
-    size_t cap = 0;
-    struct procfs_table *t = p->t;
-    while (!t->error) {
+    pid_t x = *(const pid_t *)a, y = *(const pid_t *)b;
+    return (x > y) - (x < y);
+}
+
+static bool pids_add(struct pids *l, pid_t pid)
+{
+    if (l->count == l->cap) {
+        size_t cap = l->cap ? l->cap * 2 : 1024;
+        pid_t *more = realloc(l->at, cap * sizeof *more);
+        if (!more)
+            return false;
+        l->at = more;
+        l->cap = cap;
+    }
+    l->at[l->count++] = pid;
+    return true;
+}
+
+/* Adds the processes there are now that were not listed before; how many that are. */
+static size_t list_new(struct pass *p, DIR *d)
+{
+    struct pids *l = &p->listed;
+    size_t before = l->count;
+    rewinddir(d);
+    for (;;) {
         errno = 0;
         const struct dirent *e = readdir(d);
-        if (!e) {
-            note_error(t, errno);
+        if (!e)
+            break;
+        pid_t pid = isdigit((unsigned char)e->d_name[0]) ? (pid_t)strtol(e->d_name, NULL, 10) : 0;
+        bool is_new = pid && !(before && bsearch(&pid, l->at, before, sizeof pid, by_number));
+        if (is_new && !pids_add(l, pid)) {
+            errno = ENOMEM;
+            break;
+        }
+    }
+    note_error(p->t, errno);
+    return l->count - before;
+}
+
+/* One that was listed may be gone when it is read, and have left a child that is younger than the list: a daemon does.
+ * So it is listed again until that shows nobody new. Then all who were there at the beginning of the last listing had
+ * been read before. The first thing that is passed over ends it: an incomplete table is of no use. */
+static void look_at_all(struct pass *p, DIR *d)
+{
+    for (int i = 0; i < LISTINGS_MAX; i++) {
+        size_t before = p->listed.count;
+        size_t more = list_new(p, d);
+        for (size_t k = before; !p->t->error && k < p->listed.count; k++)
+            look_at(p, p->listed.at[k]);
+        if (!more || p->t->error)
             return;
-        }
-        if (!isdigit((unsigned char)e->d_name[0]))
-            continue;
-        if (t->count == cap) {
-            cap = cap ? cap * 2 : 256;
-            struct procfs_entry *more = realloc(t->entries, cap * sizeof *more);
-            if (!more) {
-                note_error(t, ENOMEM);
-                return;
-            }
-            t->entries = more;
-        }
-        look_at(p, e->d_name);
+        qsort(p->listed.at, p->listed.count, sizeof *p->listed.at, by_number);
     }
 }
 
@@ -364,6 +423,7 @@ void procfs_scan(const char *marker, struct procfs_known *known, size_t nknown, 
         qsort(known, nknown, sizeof *known, by_known_pid);
     look_at_all(&p, d);
     closedir(d);
+    free(p.listed.at);
     free(p.scratch.data);
     if (!out->count && !out->error)
         out->error = -ENOENT; /* an empty folder: nothing is mounted there */

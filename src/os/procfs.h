@@ -67,9 +67,10 @@ struct procfs_table {
     struct procfs_chunk *strings;
 };
 
-/* Looks at every process once. `marker` is the name of the environment variable to
- * look for. Slow with many processes (40 µs each, 10 for those in `known`, which it
- * sorts): meant for the thread pool. Always fills *out; free it with procfs_table_fini. */
+/* Looks at every process once, also at those that come meanwhile: one that ends before it is looked at hides none of
+ * its children. `marker` is the name of the environment variable to look for. Slow with many processes (40 µs each, 10
+ * for those in `known`, which it sorts): meant for the thread pool. Always fills *out; free it with procfs_table_fini.
+ */
 void procfs_scan(const char *marker, struct procfs_known *known, size_t nknown, struct procfs_table *out);
 
 void procfs_table_fini(struct procfs_table *t);

@@ -350,6 +350,43 @@ static void scan_sees_zombies_as_such(void **state)
     assert_int_equal(waitpid(pid, NULL, 0), pid);
 }
 
+static void go_on_as_a_child(unsigned after_us)
+{
+    usleep(after_us);
+    if (fork())
+        _exit(0);
+}
+
+/* A daemon in the making: while all are looked at one after the other, it is now this process, now its child. */
+static void scan_is_not_outrun(void **state)
+{
+    (void)state;
+    prctl(PR_SET_CHILD_SUBREAPER, 1);
+    for (unsigned i = 0; i < 60; i++) {
+        pid_t group = fork();
+        assert_true(group >= 0);
+        if (group == 0) {
+            prctl(PR_SET_PDEATHSIG, SIGKILL);
+            setpgid(0, 0);
+            go_on_as_a_child(i * 50);
+            go_on_as_a_child(i % 7 * 50);
+            for (;;)
+                pause();
+        }
+        setpgid(group, group);
+        struct procfs_table t;
+        procfs_scan("MARK", NULL, 0, &t);
+        size_t seen = 0;
+        for (size_t k = 0; k < t.count; k++)
+            seen += t.entries[k].stat.pgrp == group && t.entries[k].cmdline;
+        procfs_table_fini(&t);
+        while (kill(-group, SIGKILL) == 0 && waitpid(-group, NULL, 0) > 0)
+            ;
+        assert_true(seen > 0);
+    }
+    prctl(PR_SET_CHILD_SUBREAPER, 0);
+}
+
 /* Only so many descriptors more may be opened from now on; returns the limit there was. */
 static struct rlimit leave_descriptors(unsigned count)
 {
@@ -410,6 +447,7 @@ int main(void)
         cmocka_unit_test(scan_reads_the_marker),
         cmocka_unit_test(scan_does_not_look_closely_at_the_known),
         cmocka_unit_test(scan_sees_zombies_as_such),
+        cmocka_unit_test(scan_is_not_outrun),
         cmocka_unit_test(scan_tells_what_it_had_to_pass_over),
         cmocka_unit_test(some_errors_go_by),
         cmocka_unit_test(limits_have_names),
