@@ -27,6 +27,7 @@ struct judgement {
     struct orphan *orphans; /* sorted by group */
     size_t norphans;
     bool *has_rest; /* by the index of a service: something in the table is its own */
+    bool *has_old;  /* and is older than its process, which was started without a look */
     int failed;     /* why a process of the service in hand could not be held, though it is there (-errno) */
     int error;      /* the same for all of them */
 };
@@ -79,7 +80,16 @@ static bool kill_left(struct judgement *j, struct service *s, const struct procf
     return true;
 }
 
-/* Kills every process that is the service's, or those of its group; true when there was one. */
+/* Is it older than the process we started, so none of its children? What is adopted may have elders: of a graceful
+ * restart the former one goes on for a while. */
+static bool is_old(const struct judgement *j, const struct service *s, const struct procfs_entry *e)
+{
+    const struct procfs_entry *now = s->proc.pid && !s->adopted ? procfs_table_find(j->table, s->proc.pid) : NULL;
+    return now && e->stat.start_ticks < now->stat.start_ticks;
+}
+
+/* Kills every process that is the service's, or those of its group, but for what the running one has; true when there
+ * was one. */
 static bool clean_up(struct judgement *j, size_t index, pid_t pgrp)
 {
     struct service *s = j->m->looked[index];
@@ -87,7 +97,8 @@ static bool clean_up(struct judgement *j, size_t index, pid_t pgrp)
     size_t killed = 0;
     for (size_t i = 0; i < j->table->count; i++) {
         const struct procfs_entry *e = &j->table->entries[i];
-        if (j->match.owner[i] != (int)index || (pgrp && e->stat.pgrp != pgrp) || !kill_left(j, s, e))
+        bool left = j->match.owner[i] == (int)index && (!pgrp || e->stat.pgrp == pgrp);
+        if (!left || (s->proc.pid && !is_old(j, s, e)) || !kill_left(j, s, e))
             continue;
         last = e;
         killed++;
@@ -270,6 +281,7 @@ static void find_owners(struct judgement *j)
             continue;
         struct service *s = j->m->looked[*owner];
         j->has_rest[*owner] = true;
+        j->has_old[*owner] = j->has_old[*owner] || is_old(j, s, e);
         /* A child that left the group is not ended with it: look for it before the next start. */
         if (s->proc.pid && s->proc.pid != e->pid && e->stat.pgrp != s->proc.pid)
             s->escapes = true;
@@ -318,8 +330,9 @@ static bool prepare(struct judgement *j)
     for (size_t i = 0; i < m->nlooks; i++)
         m->looks[i].held = m->looked[i]->proc.pid;
     j->has_rest = calloc(m->nlooks + 1, sizeof *j->has_rest);
+    j->has_old = calloc(m->nlooks + 1, sizeof *j->has_old);
     j->orphans = calloc(m->nlooks + 1, sizeof *j->orphans);
-    return j->has_rest && j->orphans &&
+    return j->has_rest && j->has_old && j->orphans &&
            match_run(j->table, m->looks, m->nlooks, m->marker_prefix, getpid(), m->world->ops->script_fits,
                      &j->match) == 0;
 }
@@ -333,6 +346,8 @@ int survey_judge(struct monitor *m, const struct procfs_table *table, bool audit
         for (size_t i = 0; i < m->nlooks; i++) {
             if (wants_look(m, m->looked[i]))
                 again = settle(&j, i) || again;
+            else if (j.has_old[i])
+                clean_up(&j, i, 0);
             else if (audit)
                 check(&j, i);
         }
@@ -344,6 +359,7 @@ int survey_judge(struct monitor *m, const struct procfs_table *table, bool audit
         j.error = -ENOMEM;
     }
     free(j.has_rest);
+    free(j.has_old);
     free(j.orphans);
     if (again && !j.error)
         monitor_survey(m);

@@ -5,9 +5,10 @@
 
 #include "monitor.h"
 
-/* Acts on the table for every service that is fresh or seeks; with `audit` it also
- * reports second copies, rests and lost processes of all the others. 0, or the -errno (no
- * memory, no descriptors) for which some could not be settled and wait for another look. */
+/* Acts on the table for every service that is fresh or seeks, and kills what is left of an earlier instance of those
+ * that were started without such a look; with `audit` it also reports second copies, rests and lost processes of all
+ * the others. 0, or the -errno (no memory, no descriptors) for which some could not be settled and wait for another
+ * look. */
 int survey_judge(struct monitor *m, const struct procfs_table *table, bool audit);
 
 /* What a scan need not look at closely: the processes of services that were seen with

@@ -30,6 +30,20 @@ def test_a_child_in_a_session_of_its_own_is_ended_before_a_restart_after_a_crash
     assert event["pid"] == helper and is_running(helper_of(monitor))
 
 
+def test_a_child_that_leaves_when_nobody_looks_is_ended_by_the_look_after_the_restart(monitor):
+    monitor.script("demo/demo", "while ! [ -e leave ]; do sleep 0.05; done; " + HELPER)
+    monitor.conf(svrs={"demo": "demo/demo"})
+    monitor.start()
+    pid = monitor.wait_up("demo")[0]
+    wait_until(lambda: monitor.status("demo")["uptime"] > 3, what="an uptime of 3 s")
+    (monitor.root / "demo/leave").touch()
+    helper = helper_of(monitor)
+    os.kill(pid, signal.SIGKILL)
+    monitor.wait_new_pid("demo", pid)
+    wait_until(lambda: not is_running(helper), what="the end of the helper")
+    assert monitor.wait_event(service="demo", kind="cleanup")["pid"] == helper and is_running(helper_of(monitor))
+
+
 def test_a_child_in_a_session_of_its_own_is_ended_before_a_start_after_a_stop(monitor):
     monitor.script("demo/demo", HELPER)
     monitor.conf(svrs={"demo": "demo/demo"})

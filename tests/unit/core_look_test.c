@@ -228,9 +228,45 @@ static void what_was_seen_once_is_known(void **state)
     assert_int_equal(world_sim_spawns(fx.w), 3);
 }
 
+static void what_left_unseen_goes_with_the_look_after_the_next_start(void **state)
+{
+    (void)state;
+    fixture_up(fixture_conf("a", "b"));
+    run(30000);
+    pid_t left = marked("a", "/usr/bin/agent", 4242), others = marked("b", "/usr/bin/agent", 4343);
+    run(1000);
+    world_sim_exit(fx.w, get("a")->proc.pid, 1);
+    run(100); /* a crash is made good at once, without a look */
+    assert_state("a", STATE_STARTING);
+    assert_true(lives(left));
+    pid_t own = marked("a", "/usr/bin/agent", 4444);
+    run(MONITOR_SETTLE_MS + 200);
+    assert_false(lives(left));
+    assert_true(lives(own) && lives(others) && lives(get("a")->proc.pid));
+    assert_int_equal(count_events("a", EVENT_CLEANUP), 1);
+    assert_int_equal(last_event("a", EVENT_CLEANUP)->pid, left);
+    run(2 * MONITOR_AUDIT_MS);
+    assert_true(lives(own) && lives(others));
+    assert_int_equal(count_events("a", EVENT_CLEANUP), 1);
+}
+
+static void elders_of_an_adopted_one_are_left_alone(void **state)
+{
+    (void)state;
+    pid_t elder = marked("a", "/usr/bin/agent", 4242);
+    run(1000);
+    pid_t pid = marked("a", "/srv/a/a --serve", 0);
+    fixture_begin(fixture_conf("a"));
+    run(2 * MONITOR_AUDIT_MS);
+    assert_int_equal(get("a")->proc.pid, pid);
+    assert_true(lives(elder));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        TEST(what_left_unseen_goes_with_the_look_after_the_next_start),
+        TEST(elders_of_an_adopted_one_are_left_alone),
         TEST(a_look_without_memory_is_tried_again),
         TEST(a_look_that_shows_only_a_part_is_tried_again),
         TEST(what_is_found_but_can_not_be_held_is_not_doubled),
