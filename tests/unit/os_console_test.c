@@ -1,5 +1,6 @@
 /* The console log: opened for appending, whatever lies there. */
 #include "console.h"
+#include "console_look.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -112,6 +113,29 @@ static void a_device_will_do(void **state)
     close(fd);
 }
 
+/* A file remembers when it was made, a copy of one does not. */
+static void tells_since_when_it_is_there(void **state)
+{
+    (void)state;
+    int fd = console_open(path);
+    struct stat st;
+    struct statx x;
+    assert_true(fd >= 0 && fstat(fd, &st) == 0);
+    if (statx(fd, "", AT_EMPTY_PATH, STATX_BTIME, &x) || !(x.stx_mask & STATX_BTIME))
+        skip();
+    for (int days = -1; days <= 1; days++) {
+        struct timespec t = {.tv_sec = st.st_mtim.tv_sec + days * 86400, .tv_nsec = st.st_mtim.tv_nsec};
+        assert_int_equal(futimens(fd, (struct timespec[]){t, t}), 0);
+        struct console_look look;
+        console_look(path, &look);
+        assert_int_equal(look.error, 0);
+        assert_int_equal(look.mtime_ms, (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000);
+        assert_int_equal(look.since_ms,
+                         days < 0 ? 0 : (int64_t)x.stx_btime.tv_sec * 1000 + x.stx_btime.tv_nsec / 1000000);
+    }
+    close(fd);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -120,6 +144,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(refuses_what_is_no_file_without_waiting, setup, teardown),
         cmocka_unit_test_setup_teardown(follows_links_of_ours_only, setup, teardown),
         cmocka_unit_test_setup_teardown(a_device_will_do, setup, teardown),
+        cmocka_unit_test_setup_teardown(tells_since_when_it_is_there, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
