@@ -373,13 +373,13 @@ def test_ten_thousand_quick_connects(target):
             failed.append(error)
     jobs = [(knock, reset), (knock, socket.socket.close), (ask, 0), (ask, 1)]
     jobs = [threading.Thread(target=run, args=job) for job in jobs]
-    began = time.monotonic()
+    used = cpu_seconds(target.pid)
     for job in jobs:
         job.start()
     for job in jobs:
         job.join(60)
-    assert time.monotonic() - began < (60 if is_sanitized() else 10)
     assert not failed and not any(job.is_alive() for job in jobs)
+    assert cpu_seconds(target.pid) - used < (60 if is_sanitized() else 5), "however long the clients take"
 
 
 def test_more_connections_than_descriptors_leave_room_for_services(monitor):

@@ -15,5 +15,5 @@ def test_no_stranger_is_ever_signalled():
     script = Path(__file__).with_name("pid_reuse.py")
     done = subprocess.run(["unshare", "--pid", "--fork", "--mount-proc", "--kill-child", "sh", "-c",
                            f"/usr/bin/python3 -B {script} {SECONDS}; exit $?"], capture_output=True, text=True,
-                          timeout=80, check=False)
+                          timeout=150, check=False)
     assert done.returncode == 0, done.stdout + done.stderr[-6000:]
