@@ -2,6 +2,7 @@
 
 #include "clog.h"
 #include "monitor.h"
+#include "remember_late.h"
 #include "resume.h"
 
 #include <errno.h>
@@ -269,9 +270,10 @@ struct loading {
     struct monitor *m;
     const char *path;
     size_t line, bad;
-    bool of_use; /* what the file says of wants and counts */
-    bool afresh; /* what is wanted was taken back */
-    bool same;   /* it is from this boot: pids and times mean what they say */
+    uint64_t seq; /* the last event that is known of */
+    bool of_use;  /* what the file says of wants and counts */
+    bool afresh;  /* what is wanted was taken back */
+    bool same;    /* it is from this boot: pids and times mean what they say */
 };
 
 static void bad_line(struct loading *l, const char *what)
@@ -299,6 +301,7 @@ static void take_service(struct loading *l, struct service *s, const struct reme
     if (!s->was)
         return;
     *s->was = *svc;
+    l->seq = MAX(l->seq, svc->seq);
     s->was->stands = !l->afresh;
     s->known = true;
     if (!l->same)
@@ -425,6 +428,8 @@ void remember_load(struct monitor *m)
         return;
     take_text(&l, text, len);
     free(text);
+    if (l.same && !l.afresh)
+        remember_late(m, l.seq);
     for (size_t i = 0; i < m->nsvcs; i++)
         resume_prepare(m->svcs[i]);
 }

@@ -48,6 +48,53 @@ static char *read_state(void)
     return text;
 }
 
+/* Killed behind the journal and before what is remembered was written, the monitor leaves the latter as it was. */
+static void what_only_the_journal_knows_is_known(void **state)
+{
+    (void)state;
+    fixture_up(last_conf());
+    run(20000);
+    char before[65536];
+    strcpy(before, read_state());
+    pid_t first = get("a")->proc.pid;
+    world_sim_exit(fx.w, first, 1);
+    run(100);
+    pid_t second = get("a")->proc.pid;
+    assert_true(second && second != first);
+    fixture_die();
+    write_state(before, strlen(before));
+    world_sim_kill(fx.w, second, SIGKILL);
+    fixture_begin(last_conf());
+    run(1000);
+    assert_state("a", STATE_UP);
+    assert_int_equal(last_event("a", EVENT_EXIT)->pid, second);
+    assert_int_equal(count_events("a", EVENT_EXIT), 1); /* that of the first is in the journal */
+    pid_t third = get("a")->proc.pid;
+    fixture_die();
+    write_state(before, strlen(before));
+    fixture_begin(last_conf());
+    run(1000);
+    assert_int_equal(get("a")->proc.pid, third);
+    assert_int_equal(count_events("a", EVENT_EXIT), 0);
+}
+
+static void a_process_whose_end_only_the_journal_knows_is_gone(void **state)
+{
+    (void)state;
+    fixture_up(last_conf());
+    run(20000);
+    char before[65536];
+    strcpy(before, read_state());
+    service_stop(get("a"), command("stop"));
+    await("a", STATE_DOWN, 1000);
+    fixture_die();
+    write_state(before, strlen(before));
+    fixture_begin(last_conf());
+    run(1000);
+    assert_state("a", STATE_UP); /* nobody was told that it was stopped */
+    assert_int_equal(count_events("a", EVENT_EXIT), 0);
+}
+
 /* ---- wants */
 
 static void what_was_stopped_by_hand_stays_stopped(void **state)
@@ -733,6 +780,8 @@ static void what_can_not_be_written_is_written_later(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        FIXTURE_TEST(what_only_the_journal_knows_is_known),
+        FIXTURE_TEST(a_process_whose_end_only_the_journal_knows_is_gone),
         FIXTURE_TEST(what_was_stopped_by_hand_stays_stopped),
         FIXTURE_TEST(a_waiting_one_stopped_before_the_first_look_stays_down),
         FIXTURE_TEST(a_failed_one_stopped_before_the_first_look_stays_down),
