@@ -259,7 +259,7 @@ static void find_orphans(struct judgement *j)
 static int owner_by_group(const struct judgement *j, const struct procfs_entry *e)
 {
     struct orphan key = {.pgrp = e->stat.pgrp};
-    const struct orphan *o = j->norphans ? bsearch(&key, j->orphans, j->norphans, sizeof key, by_pgrp) : NULL;
+    const struct orphan *o = bsearch(&key, j->orphans, j->norphans, sizeof key, by_pgrp);
     if (!o || e->stat.state == 'Z' || e->stat.state == 'X')
         return -1;
     const struct service_group *g = &j->m->looked[o->index]->group;
@@ -275,7 +275,7 @@ static void find_owners(struct judgement *j)
     for (size_t i = 0; i < j->table->count; i++) {
         const struct procfs_entry *e = &j->table->entries[i];
         int *owner = &j->match.owner[i];
-        if (*owner < 0 && e->pid != getpid())
+        if (*owner < 0 && j->norphans && e->pid != getpid())
             *owner = owner_by_group(j, e);
         if (*owner < 0)
             continue;
