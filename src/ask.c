@@ -16,17 +16,19 @@
 struct target {
     char address[256], token[PATH_MAX + 64];
     char cert[PATH_MAX]; /* what it shows by https; "": it does not */
+    bool runs;           /* else whoever listens there is another */
 };
 
 /* The address in the lock file of a running monitor. */
-static bool running_address(const char *rundir, const char *env, char *out, size_t size)
+static bool running_address(const char *rundir, const char *env, struct target *t)
 {
     char path[PATH_MAX + 64];
     struct lock_info info;
     snprintf(path, sizeof path, "%s/%s.lock", rundir, env);
-    if (!lock_read(path, &info) || !info.address[0])
+    t->runs = lock_read(path, &info);
+    if (!t->runs || !info.address[0])
         return false;
-    snprintf(out, size, "%s", info.address);
+    snprintf(t->address, sizeof t->address, "%s", info.address);
     return true;
 }
 
@@ -45,7 +47,7 @@ static bool find_target(const struct options *o, struct target *t, struct err *e
     snprintf(rundir, sizeof rundir, "%s/run", home);
     snprintf(t->token, sizeof t->token, "%s/%s.token", rundir, o->env);
     t->cert[0] = 0;
-    if (!o->conf && running_address(rundir, o->env, t->address, sizeof t->address) && !is_secure(t))
+    if (!o->conf && running_address(rundir, o->env, t) && !is_secure(t))
         return true;
     const struct confload_input in = {.home = home, .env = o->env, .overrides = o->conf};
     struct loaded world;
@@ -53,7 +55,7 @@ static bool find_target(const struct options *o, struct target *t, struct err *e
         return false;
     const struct conf *conf = world.conf;
     snprintf(t->token, sizeof t->token, "%s/%s.token", conf->rundir, o->env);
-    if (!running_address(conf->rundir, o->env, t->address, sizeof t->address)) {
+    if (!running_address(conf->rundir, o->env, t)) {
         const char *host = strcmp(conf->bind[0], "inner") ? conf->bind[0] : "127.0.0.1";
         snprintf(t->address, sizeof t->address, strchr(host, ':') ? "%s[%s]:%d" : "%s%s:%d",
                  conf->tls.cert ? "https://" : "", host, conf->port);
@@ -76,7 +78,7 @@ static bool aim(const struct options *o, struct target *own, struct client_targe
         return false;
     out->address = own->address;
     out->env = o->env;
-    if (!o->token_file)
+    if (!o->token_file && own->runs) /* while it is down, any user of this host may listen on its port */
         out->token_file = own->token;
     if (!o->ca && !o->fingerprint && own->cert[0]) /* its own file is to be trusted, whatever name stands in it */
         out->trust = (struct link_trust){.ca_file = own->cert, .any_name = true};

@@ -1,5 +1,6 @@
 """The command line: how words are read, what is printed where, and the exit codes scripts rely on."""
 
+import fcntl
 import http.server
 import os
 import re
@@ -343,13 +344,25 @@ def test_what_is_asked_and_with_which_token(tmp_path):
         assert len(fake.asked) == 2
 
 
-def test_the_token_of_this_env_is_shown_without_asking_for_it(monitor):
+def test_the_token_of_this_env_is_shown_to_its_monitor_alone(monitor):
+    """While it is down anybody may listen on its port."""
     with Fake() as fake:
         monitor.conf(port=int(fake.address.split(":")[1]))
-        (monitor.home / "run").mkdir()
-        (monitor.home / "run" / "test.token").write_text("t0ken", encoding="ascii")
-        assert monitor.cli("-status").returncode == 0
-        assert fake.asked[0][1]["Authorization"] == "Bearer t0ken"
+        run_folder = monitor.home / "run"
+        run_folder.mkdir()
+        (run_folder / "test.token").write_text("t0ken", encoding="ascii")
+        lock = run_folder / "test.lock"
+        lock.write_text(f"{os.getpid()}\n{fake.address}\n", encoding="ascii")
+        for words in (["-status"], ["-stop", "all"], ["-h"]):
+            assert monitor.cli(*words).returncode == 0
+        run("-complete", "-env", "test", "-status", "", env={"FOTA_MONITOR_HOME": str(monitor.home)})
+        assert len(fake.asked) == 4 and not any("Authorization" in headers for _, headers, _ in fake.asked)
+        assert monitor.cli("-status", "-token-file", run_folder / "test.token").returncode == 0
+        assert fake.asked[-1][1]["Authorization"] == "Bearer t0ken", "who names it knows what he does"
+        with open(lock, encoding="ascii") as held:
+            fcntl.flock(held, fcntl.LOCK_EX)
+            assert monitor.cli("-status").returncode == 0
+        assert fake.asked[-1][1]["Authorization"] == "Bearer t0ken"
 
 
 # ---- check
