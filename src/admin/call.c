@@ -131,21 +131,30 @@ static enum MHD_Result queue_request(struct call *c)
     if (r->status == MHD_HTTP_UNAUTHORIZED) /* so that a browser asks for it */
         MHD_add_response_header(response, "WWW-Authenticate", "Basic realm=\"fota_monitor: the token as password\"");
     if (r->status == MHD_HTTP_METHOD_NOT_ALLOWED)
-        MHD_add_response_header(response, "Allow", "GET, POST");
+        MHD_add_response_header(response, "Allow", r->command ? "GET, POST" : "GET, HEAD, POST");
     if (r->status == MHD_HTTP_TOO_MANY_REQUESTS)
         MHD_add_response_header(response, "Retry-After", "5");
     return queue(c, (unsigned)r->status, response, len);
 }
 
-static enum MHD_Result queue_text(struct call *c, unsigned status, int exit_code, const char *text)
+/* What is wrong is not the command, but how it was asked for. */
+static enum MHD_Result queue_error(struct call *c, int status, const char *code, const char *text)
 {
-    struct MHD_Response *response = MHD_create_response_from_buffer(strlen(text), (void *)text, MHD_RESPMEM_MUST_COPY);
+    const char *format = MHD_lookup_connection_value(c->connection, MHD_GET_ARGUMENT_KIND, "format");
+    if (format)
+        request_set(c->request, "format", format);
+    request_fail(c->request, status, EXIT_USAGE, code, "%s", text);
+    return queue_request(c);
+}
+
+static enum MHD_Result queue_health(struct call *c)
+{
+    static char ok[] = "ok\n";
+    struct MHD_Response *response = MHD_create_response_from_buffer(sizeof ok - 1, ok, MHD_RESPMEM_PERSISTENT);
     if (!response)
         return MHD_NO;
-    add_headers(response, FORMAT_TEXT, exit_code);
-    if (status == MHD_HTTP_METHOD_NOT_ALLOWED)
-        MHD_add_response_header(response, "Allow", "GET, HEAD, POST");
-    return queue(c, status, response, strlen(text));
+    add_headers(response, FORMAT_TEXT, EXIT_OK);
+    return queue(c, MHD_HTTP_OK, response, sizeof ok - 1);
 }
 
 /* ---- streams */
@@ -438,9 +447,9 @@ static enum MHD_Result answer(struct call *c, const char *url, bool head)
     if (page)
         return queue(c, MHD_HTTP_OK, page_response(page), page->len);
     if (!strcmp(url, "/healthz"))
-        return queue_text(c, MHD_HTTP_OK, EXIT_OK, "ok\n");
+        return queue_health(c);
     if (!path)
-        return queue_text(c, MHD_HTTP_NOT_FOUND, EXIT_USAGE, "Error: there is nothing at this path\n");
+        return queue_error(c, MHD_HTTP_NOT_FOUND, "unknown_path", "there is nothing at this path");
     read_query(c, path);
     if (!r->done && is_plain_status(r) && !c->shared->last)
         return queue_status(c);
@@ -479,10 +488,9 @@ enum MHD_Result call_handle(void *arg, struct MHD_Connection *connection, const 
     if (*upload_data_size)
         return receive(c, upload_data, upload_data_size);
     if (c->too_large)
-        return queue_text(c, MHD_HTTP_CONTENT_TOO_LARGE, EXIT_USAGE, "Error: the request is too large\n");
+        return queue_error(c, MHD_HTTP_CONTENT_TOO_LARGE, "too_large", "the request is too large");
     if (strcmp(method, "GET") != 0 && strcmp(method, "POST") != 0 && strcmp(method, "HEAD") != 0)
-        return queue_text(c, MHD_HTTP_METHOD_NOT_ALLOWED, EXIT_USAGE,
-                          "Error: only GET, HEAD and POST are known here\n");
+        return queue_error(c, MHD_HTTP_METHOD_NOT_ALLOWED, "method", "only GET, HEAD and POST are known here");
     if (c->asked) /* called again after a wait */
         return answer_now(c);
     if (c->post) {

@@ -256,8 +256,9 @@ static void set_timeout(struct request *r, const char *value)
     char *end;
     double seconds = strtod(value, &end);
     if (end == value || *end || !(seconds > 0) || seconds > TIMEOUT_MAX_S)
-        bad_parameter(r, 400, "bad_argument", "timeout: must be a number of seconds from 0 to %d, got \"%s\"",
-                      TIMEOUT_MAX_S, value);
+        bad_parameter(r, 400, "bad_argument",
+                      "timeout: must be a number of seconds, more than 0 and up to %d, got \"%s\"", TIMEOUT_MAX_S,
+                      value);
     else
         r->timeout_ms = (int64_t)ceil(seconds * 1000);
 }
@@ -407,7 +408,7 @@ void request_run(struct request *r, void (*news)(struct request *r, void *arg), 
         return;
     }
     if (r->command->changes && r->admin->mon->ending) {
-        request_fail(r, 503, EXIT_COMMAND, "shutdown", SERVICE_ENDING);
+        request_fail(r, 503, EXIT_UNREACHABLE, "shutdown", SERVICE_ENDING);
         return;
     }
     set_deadline(r);

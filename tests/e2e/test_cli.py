@@ -165,7 +165,7 @@ def test_timeout(monitor):
     assert said(monitor.cli("-stop", "deaf", "-timeout", "0.3")) == (
         1, "FAIL: deaf\ndeaf: not done within 0.3 s; it is stopping\n", "")
     assert said(monitor.cli("-stop", "deaf", "-timeout", "soon")) == (
-        2, "", 'Error: timeout: must be a number of seconds from 0 to 604800, got "soon"\n')
+        2, "", 'Error: timeout: must be a number of seconds, more than 0 and up to 604800, got "soon"\n')
 
 
 def test_output_that_can_not_be_written_is_no_success(shared):

@@ -316,7 +316,7 @@ BAD = [
     *[(f"command=history&service=all&lines={n}", 400, "bad_argument",
        f"lines: must be a number from 1 to 100000, got \"{n}\"") for n in ("0", "-1", "x", "", "1x")],
     *[(f"command=status&timeout={t}", 400, "bad_argument",
-       f"timeout: must be a number of seconds from 0 to 604800, got \"{t}\"")
+       f"timeout: must be a number of seconds, more than 0 and up to 604800, got \"{t}\"")
       for t in ("0", "-1", "x", "", "nan", "inf", "1e9")],
 ]
 
@@ -331,6 +331,11 @@ def test_a_refusal_says_why_in_the_format_asked_for(shared, query, status, code,
             reply = form(asked)
             assert (reply.status, reply.json(), reply.exit_code) == (status, expected, 2)
             assert reply.headers["Content-Type"] == "application/json"
+
+
+def error(reply, status, code, message):
+    assert (reply.status, reply.exit_code, reply.headers["Content-Type"]) == (status, 2, "application/json")
+    assert reply.json() == {"error": {"code": code, "message": message}}
 
 
 def test_a_name_with_a_nul_byte_in_it_is_not_taken_for_what_stands_before(shared):
@@ -355,18 +360,25 @@ def test_too_many_arguments(shared):
 @pytest.mark.parametrize("path", ["/x", "/favicon.ico", "//", "/../etc/passwd", "/%2e%2e/", "/healthz/"])
 def test_other_paths_are_not_found(shared, path):
     assert shared.http(path + "?command=status").status == 404
+    error(shared.http(path + "?format=json"), 404, "unknown_path", "there is nothing at this path")
 
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "BREW"])
 def test_other_methods_are_not_allowed(shared, method):
     reply = shared.http("/?command=stop&service=alpha", method)
     assert (reply.status, reply.headers["Allow"]) == (405, "GET, HEAD, POST")
+    reply = shared.http("/?format=json&command=stop&service=alpha", method)
+    error(reply, 405, "method", "only GET, HEAD and POST are known here")
+    assert reply.headers["Allow"] == "GET, HEAD, POST"
     assert shared.status("alpha")["state"] == "up"
 
 
 def test_a_body_that_is_too_large(shared):
     reply = shared.http("/", "POST", "command=status&service=" + "a," * 600_000)
     assert (reply.status, reply.text) == (413, "Error: the request is too large\n")
+    for path, form in (("/?format=json", ""), ("/", "format=json&")):
+        reply = shared.http(path, "POST", form + "command=status&service=" + "a," * 600_000)
+        error(reply, 413, "too_large", "the request is too large")
 
 
 def test_a_list_of_a_megabyte_is_no_obstacle(shared):

@@ -77,7 +77,8 @@ def test_nothing_is_started_any_more(up):
     up.wait_state("two", "stopping")
     for command, service in (("start", "one"), ("restart", "all"), ("reload", None), ("upgrade", None), ("shutdown", None)):
         reply = up.get(command, service)
-        assert reply.status == 503 and reply.text == "Error: the monitor is shutting down\n", command
+        assert (reply.status, reply.exit_code) == (503, 4), command
+        assert reply.text == "Error: the monitor is shutting down\n", command
     assert up.status("one")["state"] == "down"
     asker.join()
     assert replies[0].text == "SUCCESS\n" and up.exit_code() == 0
