@@ -65,6 +65,7 @@ static const struct conf_http *limits(const struct call *c)
 static void expect(struct call *c, size_t bytes)
 {
     c->due_ms = clock_mono_ms() + limits(c)->idle_timeout * INT64_C(1000) + (int64_t)(bytes / SLOWEST);
+    peer_await(c->peer, true);
 }
 
 /* ---- answers */
@@ -500,6 +501,7 @@ enum MHD_Result call_handle(void *arg, struct MHD_Connection *connection, const 
     end_value(c);
     c->asked = true;
     c->due_ms = 0;
+    peer_await(c->peer, false);
     return answer(c, url, !strcmp(method, "HEAD"));
 }
 

@@ -54,7 +54,15 @@ void peer_end(struct peer *p)
 {
     if (!p)
         return;
-    p->busy = false;
+    p->busy = p->awaited = false;
+    p->since_ms = clock_mono_ms();
+}
+
+void peer_await(struct peer *p, bool client)
+{
+    if (!p)
+        return;
+    p->awaited = client;
     p->since_ms = clock_mono_ms();
 }
 
@@ -75,6 +83,7 @@ static void hang_up(struct peer *p)
 {
     shutdown(p->fd, SHUT_RDWR);
     p->busy = true; /* as far as we are concerned */
+    p->awaited = false;
 }
 
 void peers_make_room(struct peers *ps, int n)
@@ -83,7 +92,8 @@ void peers_make_room(struct peers *ps, int n)
     for (struct peer *oldest = ps->first; n-- > 0 && oldest;) {
         oldest = NULL;
         for (struct peer *p = ps->first; p; p = p->next)
-            if (!p->busy && now - p->since_ms >= SETTLED_MS && (!oldest || p->since_ms < oldest->since_ms))
+            if ((!p->busy || p->awaited) && now - p->since_ms >= SETTLED_MS &&
+                (!oldest || p->since_ms < oldest->since_ms))
                 oldest = p;
         if (oldest)
             hang_up(oldest);

@@ -11,7 +11,8 @@ struct peer {
     struct peer *next, *prev;
     int fd;
     bool busy;                       /* with a request whose head has come, until its answer is sent */
-    int64_t since_ms;                /* not busy for so long (mono) */
+    bool awaited;                    /* busy, and it is for the client to send the rest, or to take the answer */
+    int64_t since_ms;                /* since when it is not busy, or awaited (mono) */
     struct sockaddr_storage address; /* without its port */
 };
 
@@ -28,10 +29,14 @@ void peers_remove(struct peers *ps, struct peer *p);
 void peer_begin(struct peer *p);
 void peer_end(struct peer *p);
 
+/* Of the request that has begun: is it for the client to go on? NULL is allowed. */
+void peer_await(struct peer *p, bool client);
+
 /* May one more come from there? Clients of this host are not counted. */
 bool peers_may_come(const struct peers *ps, const struct sockaddr *address, int max_per_client);
 
-/* Ends up to n connections that have not been busy for a second or more, the longest first. */
+/* Ends up to n connections that it is for the client to go on with, and that have been so for a second or more, the
+ * longest first: else whoever begins requests and leaves them there could keep all others out. */
 void peers_make_room(struct peers *ps, int n);
 
 /* To be called from time to time: notices ends that would be missed, and ends those that have not

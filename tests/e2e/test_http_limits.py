@@ -12,9 +12,14 @@ import pytest
 from harness import fds, free_port, is_sanitized, kill, wait_until
 
 
-def connect(monitor, host=None):
+def connect(monitor, host=None, room=None):
+    """room: bytes that may lie here untaken"""
     address, port = monitor.address.split(":")
-    sock = socket.create_connection((host or address, int(port)), 20)
+    sock = socket.socket()
+    if room:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, room)
+    sock.settimeout(20)
+    sock.connect((host or address, int(port)))
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return sock
 
@@ -31,16 +36,23 @@ def is_closed(sock):
 
 @pytest.fixture(name="start")
 def fixture_start(monitor):
-    """start(**http) starts a monitor with these limits."""
+    """start(**http) starts a monitor with these limits; start.big() gives it the command `big`, of a large answer."""
+    def big():
+        (monitor.home / "lua").mkdir()
+        (monitor.home / "lua" / "big.lua").write_text(
+            'fm.command{ name = "big", run = function() return string.rep("x", 3 * 1024 * 1024) end }', encoding="utf-8")
+
     def start(**http):
         monitor.script("run")
         monitor.conf(svrs={"alpha": "run alpha"}, http=http)
         monitor.start()
         monitor.wait_up()
         return monitor
+    start.big = big
     return start
 
 
+BIG = b"GET /?command=big HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
 HEAD = b"POST / HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 100000\r\n\r\n"
 
 
@@ -86,12 +98,9 @@ def test_many_that_drip_hold_up_nobody(start):
         sock.close()
 
 
-def test_who_does_not_take_the_answer_is_hung_up_on(monitor):
-    (monitor.home / "lua").mkdir()
-    (monitor.home / "lua" / "big.lua").write_text(
-        'fm.command{ name = "big", run = function() return string.rep("x", 3 * 1024 * 1024) end }', encoding="utf-8")
-    monitor.conf(http={"idle_timeout": 1})
-    monitor.start()
+def test_who_does_not_take_the_answer_is_hung_up_on(start):
+    start.big()
+    monitor = start(idle_timeout=1)
     host, port = monitor.address.split(":")
 
     def connections():
@@ -102,7 +111,7 @@ def test_who_does_not_take_the_answer_is_hung_up_on(monitor):
         sock.settimeout(20)
         sock.connect((host, int(port)))
         began = time.monotonic()
-        sock.sendall(b"GET /?command=big HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        sock.sendall(BIG)
         wait_until(lambda: monitor.events(kind="command") and connections() == 1, what="it is answered")
         wait_until(lambda: connections() == 0, what="it is given up")
         assert 0.9 < time.monotonic() - began < 15
@@ -183,15 +192,39 @@ def test_sizes(start):
     assert monitor.http("/", "POST", "command=version&_=" + "x" * 3000).status == 200
 
 
-def test_who_asks_for_nothing_makes_room(start):
+@pytest.mark.parametrize("begun", [b"", b"GET / HTTP/1.1\r\n", HEAD + b"command=", BIG],
+                         ids=["nothing", "headers", "body", "untaken"])
+def test_who_does_not_go_on_makes_room(start, begun):
+    """Else a few connections, which need no right to anything, would keep everybody out."""
+    start.big()
     monitor = start(max_connections=10)
-    idle = [connect(monitor) for _ in range(10)]
+    before = set(fds(monitor.pid).values())
+    held = [connect(monitor, room=4096) for _ in range(10)]
+    for sock in held:
+        sock.sendall(begun)
+    theirs = wait_until(lambda: len(found := set(fds(monitor.pid).values()) - before) >= 10 and found, what="all have come")
     began = time.monotonic()
     assert monitor.get("status").status == 200
     assert time.monotonic() - began < 5
-    wait_until(lambda: any(is_closed(sock) for sock in idle), what="one of them had to go")
-    for sock in idle:
+    wait_until(lambda: theirs - set(fds(monitor.pid).values()), what="one of them had to go")
+    for sock in held:
         sock.close()
+
+
+def test_who_is_waited_for_by_the_client_stays(start):
+    """However full it is."""
+    monitor = start(max_connections=10)
+    with connect(monitor) as events:
+        events.sendall(b"GET /events HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        assert events.recv(4096).startswith(b"HTTP/1.1 200 OK")
+        held = [connect(monitor) for _ in range(30)]
+        wait_until(lambda: sum(is_closed(sock) for sock in held) >= 15, what="many had to go")
+        monitor.get("restart", "alpha")
+        told = b""
+        while b'"kind":"up"' not in told:
+            told += events.recv(4096)
+        for sock in held:
+            sock.close()
 
 
 def test_one_host_does_not_take_all(make_monitor):

@@ -125,6 +125,24 @@ static void the_quietest_make_room(void **state)
     assert_hung_up("-xxx-");
 }
 
+static void who_leaves_a_request_half_done_makes_room(void **state)
+{
+    (void)state;
+    for (int i = 0; i < SOME; i++) {
+        peer_begin(some[i]);
+        peer_await(some[i], i != 1); /* that one waits for us */
+        some[i]->since_ms -= 10000 - i;
+    }
+    peers_make_room(&peers, 2);
+    assert_hung_up("x-x--");
+    peer_await(some[3], false);
+    peers_make_room(&peers, 100);
+    assert_hung_up("x-x-x");
+    peer_await(some[3], true); /* it may be about to go on */
+    peers_make_room(&peers, 100);
+    assert_hung_up("x-x-x");
+}
+
 static void the_idle_are_ended(void **state)
 {
     (void)state;
@@ -144,6 +162,7 @@ static void without_memory_nothing_is_known(void **state)
     (void)state;
     peer_begin(NULL);
     peer_end(NULL);
+    peer_await(NULL, true);
 }
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -151,8 +170,9 @@ static void without_memory_nothing_is_known(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(clients_are_counted), TEST(those_of_this_host_are_not_counted), TEST(the_quietest_make_room),
-        TEST(the_idle_are_ended),  TEST(without_memory_nothing_is_known),
+        TEST(clients_are_counted),    TEST(those_of_this_host_are_not_counted),
+        TEST(the_quietest_make_room), TEST(who_leaves_a_request_half_done_makes_room),
+        TEST(the_idle_are_ended),     TEST(without_memory_nothing_is_known),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
