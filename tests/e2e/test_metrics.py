@@ -2,9 +2,11 @@
 
 import concurrent.futures
 import re
+import time
+from pathlib import Path
 
 import pytest
-from harness import fds, stat, wait_until
+from harness import fds, is_sanitized, stat, wait_until
 
 NAME = r"[a-z_][a-z0-9_]*"
 LABEL = re.compile(r'([a-z_]+)="((?:[^"\\\n]|\\[\\"n])*)"')
@@ -139,6 +141,33 @@ def test_many_scrapes_while_the_configuration_changes(running):
                 assert names in ({"alpha", ODD, "spare"}, set(some), {"alpha"})
     # Each is itself, whoever stood at its place before.
     wait_until(lambda: scrape(running).get(("fota_monitor_service_open_fds", "s050")) == 3, what="s050")
+
+
+def spent(pid):
+    """Milliseconds of processor time: of the loop, and of all other threads."""
+    times = {}
+    for path in Path(f"/proc/{pid}/task").glob("*/schedstat"):
+        times[int(path.parent.name)] = int(path.read_text(encoding="ascii").split()[0]) / 1e6
+    return times.pop(pid), sum(times.values())
+
+
+@pytest.mark.skipif(is_sanitized(), reason="times of a sanitizer say nothing")
+def test_a_thousand_services_are_read_in_time_and_beside_the_loop(monitor):
+    monitor.script("run", "exec sleep 1000")
+    monitor.conf(svrs={f"s{i:04}": f"run {i}" for i in range(1000)})
+    monitor.start()
+    wait_until(lambda: scrape(monitor)["fota_monitor_services", "up"] == 1000, timeout=90, what="all are up")
+    took = []
+    for _ in range(5):
+        began = time.monotonic()
+        wait_until(lambda b=began: time.monotonic() - b > 1.05, what="the facts are not fresh any more")
+        before = spent(monitor.pid)
+        found = scrape(monitor)
+        took.append([b - a for a, b in zip(before, spent(monitor.pid))])
+        assert sum(key[0] == "fota_monitor_service_open_fds" for key in found) == 1000
+    loop, others = map(min, zip(*took))
+    assert others > loop, "the processes are looked at by threads"
+    assert loop < 10 and loop + others / 2 < 20, took
 
 
 def test_scripts(running):
