@@ -66,6 +66,15 @@ static bool find_target(const struct options *o, struct target *t, struct err *e
     return true;
 }
 
+/* Who says whom to trust does not want to tell others his token. */
+static bool is_as_secure_as_asked(const struct options *o, struct err *err)
+{
+    size_t len;
+    const char *host = link_host(o->host, &len);
+    return (!o->ca && !o->fingerprint) || !strncmp(o->host, "https://", 8) ||
+           err_set(err, "-%s is for https alone: -host https://%.*s", o->ca ? "ca" : "fingerprint", (int)len, host);
+}
+
 static bool aim(const struct options *o, struct target *own, struct client_target *out, struct err *err)
 {
     *out = (struct client_target){.address = o->host,
@@ -73,7 +82,7 @@ static bool aim(const struct options *o, struct target *own, struct client_targe
                                   .token_must = o->token_file,
                                   .trust = {.ca_file = o->ca, .fingerprint = o->fingerprint}};
     if (o->host)
-        return true;
+        return is_as_secure_as_asked(o, err);
     if (!find_target(o, own, err))
         return false;
     out->address = own->address;

@@ -404,6 +404,8 @@ void request_run(struct request *r, void (*news)(struct request *r, void *arg), 
         return;
     struct err err = {0};
     if (!scripted_authorize(r, &err)) {
+        request_hint(r, "fm.authorize in the scripts decides that, whatever token is shown; "
+                        "fota_monitor.sh restart reads them again.");
         guard_refuse(r, REFUSAL_SCRIPT, err.text);
         return;
     }

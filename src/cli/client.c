@@ -163,7 +163,7 @@ static void advise(const struct exchange *x, int code)
 {
     if (options_want_json(x->options) || x->target->into || x->answer.status < 400)
         return;
-    if (code == CLIENT_REFUSED)
+    if (code == CLIENT_REFUSED && !x->answer.hint[0])
         advise_refused(x);
     else if (code == CLIENT_USAGE && x->target->nearest && x->answer.status == 404)
         fprintf(stderr, "Did you mean -%s?\n", x->target->nearest);

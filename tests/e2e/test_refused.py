@@ -308,6 +308,17 @@ def test_a_script_narrows_and_does_not_widen(start):
     assert stop(m, token_of(m)).text == "SUCCESS\n"
 
 
+@pytest.mark.parametrize("script,why", [("return false, 'not now'", "not now"),
+                                        ("error('oh')", "fm.authorize failed; the monitor's log tells more")])
+def test_what_a_script_refuses_is_not_blamed_on_the_token(start, script, why):
+    m = start("local", script=f"fm.authorize(function() {script} end)")
+    done = m.cli("-stop", "demo")
+    assert (done.returncode, done.stdout) == (5, "")
+    assert done.stderr == (f"Error: {why}\nfm.authorize in the scripts decides that, whatever token is shown; "
+                           "fota_monitor.sh restart reads them again.\n")
+    assert m.status("demo")["state"] == "up"
+
+
 def test_a_script_sees_the_address_of_a_client_from_elsewhere(make_monitor):
     from test_http_limits import own_address
     host = own_address()

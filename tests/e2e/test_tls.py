@@ -126,6 +126,21 @@ def test_whom_a_command_line_elsewhere_trusts(secure):
         assert done.returncode == 4 and done.stdout == "", words
 
 
+def test_whom_to_trust_is_not_passed_over_without_tls():
+    """Else the token would be shown in clear, to whoever answers."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = "127.0.0.1:%d" % server.getsockname()[1]
+        for scheme in ("", "http://"):
+            for name, value in (("-ca", FILES / "one.pem"), ("-fingerprint", fingerprint("one"))):
+                done = subprocess.run([BINARY, "-host", scheme + address, name, value, "-status"], stdin=subprocess.DEVNULL,
+                                      capture_output=True, text=True, timeout=30, check=False, cwd="/")
+                assert (done.returncode, done.stdout, done.stderr) == (
+                    2, "", f"Error: {name} is for https alone: -host https://{address}\n")
+        server.settimeout(0)
+        with pytest.raises(BlockingIOError):
+            server.accept()
+
+
 def test_the_name_must_fit(secure):
     one = secure(cert="two")
     assert one.far("-status", "-ca", FILES / "two.pem").returncode == 4
