@@ -7,6 +7,7 @@ import re
 import socket
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 from harness import fds, free_port, wait_until
@@ -317,6 +318,29 @@ def test_what_a_script_refuses_is_not_blamed_on_the_token(start, script, why):
     assert done.stderr == (f"Error: {why}\nfm.authorize in the scripts decides that, whatever token is shown; "
                            "fota_monitor.sh restart reads them again.\n")
     assert m.status("demo")["state"] == "up"
+
+
+def test_the_hook_in_the_readme_does_what_it_says(make_monitor):
+    from test_http_limits import own_address
+    host = own_address()
+    if not host:
+        pytest.skip("this host has no address but its loopback's")
+    readme = (Path(__file__).resolve().parents[2] / "lua" / "README.md").read_text(encoding="utf-8")
+    hook, = re.findall(r"```lua\n(fm\.authorize\(.*?\n)```", readme, re.S)
+    m = make_monitor()
+    (m.home / "lua").mkdir()
+    (m.home / "lua" / "site.lua").write_text(hook, encoding="utf-8")
+    m.script("run")
+    m.conf(svrs={"demo": "run"}, port=free_port(), bind=["127.0.0.1", host])
+    m.start()
+    m.wait_up()
+    address = f"{host}:{m.address.rpartition(':')[2]}"
+    token = m.home / "run" / "test.token"
+    done = m.cli("-host", address, "-token-file", token, "-stop", "demo")
+    assert (done.returncode, done.stderr.splitlines()[0]) == (5, "Error: only on the host itself")
+    assert m.cli("-host", address, "-token-file", token, "-restart", "demo").stdout == "SUCCESS\n"
+    assert stop(m, {}).text == "SUCCESS\n"
+    assert m.cli("-start", "demo").stdout == m.cli("-stop", "demo").stdout == "SUCCESS\n"
 
 
 def test_a_script_sees_the_address_of_a_client_from_elsewhere(make_monitor):
