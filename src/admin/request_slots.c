@@ -343,7 +343,8 @@ void request_slots_expire(struct request *r, const char *why)
             continue;
         char text[160];
         const struct service *s = slot->service ? slot->service : slot->order.service;
-        snprintf(text, sizeof text, "%s; it is %s", why, s ? machine_state_name(s->state) : "gone");
+        snprintf(text, sizeof text, "%s; it is %s%s", why, s ? machine_state_name(s->state) : "gone",
+                 s && service_hangs(s) ? ", and hangs in the kernel" : "");
         take_back(slot);
         settle(slot, text);
     }

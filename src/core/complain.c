@@ -88,3 +88,11 @@ void complain_left(struct service *s, size_t count, const struct procfs_entry *e
     clog_warn("service[%s]: killed pid %d (%s)%s, left behind by an earlier instance%s", s->conf->name, e->pid,
               e->cmdline ? e->cmdline : "?", others, more);
 }
+
+void complain_hangs(struct service *s, int seconds)
+{
+    monitor_note(s->mon, s, EVENT_AUDIT, s->state_seq,
+                 "pid %d has not ended %d s after SIGKILL; it hangs in the kernel", s->proc.pid, seconds);
+    clog_error("service[%s]: pid %d has not ended %d s after SIGKILL; it hangs in the kernel", s->conf->name,
+               s->proc.pid, seconds);
+}

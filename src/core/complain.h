@@ -28,4 +28,7 @@ void complain_over(struct service *s);
 /* `count` processes that an earlier instance had left behind were killed, this one among them. */
 void complain_left(struct service *s, size_t count, const struct procfs_entry *e);
 
+/* Its process is there so many seconds after SIGKILL. An event too. */
+void complain_hangs(struct service *s, int seconds);
+
 #endif

@@ -45,6 +45,12 @@ bool service_is_leaving(const struct service *s)
     return s->state != STATE_DOWN || s->held;
 }
 
+bool service_hangs(const struct service *s)
+{
+    return s->state == STATE_STOPPING && s->proc.pid &&
+           now_ms(s) - s->since_ms >= s->conf->stop.timeout_ms + KILL_AGAIN_MS;
+}
+
 int64_t service_next_try_ms(const struct service *s)
 {
     return s->state == STATE_WAITING ? MAX(s->since_ms + s->delay_ms - now_ms(s), 0) : 0;
@@ -123,16 +129,14 @@ static void act_kill(struct service *s, uint64_t cause)
     (void)cause;
     struct world *w = world_of(s);
     enum proc_scope scope = s->conf->stop.scope == CONF_SCOPE_GROUP ? PROC_GROUP : PROC_ONE;
-    int64_t waited = now_ms(s) - s->since_ms;
-    if (waited < s->conf->stop.timeout_ms + KILL_AGAIN_MS) {
+    if (!service_hangs(s)) {
         struct event e = {.kind = EVENT_SIGNAL, .cause = s->state_seq, .pid = s->proc.pid, .signal = SIGKILL};
         event_text(&e, "it did not end within %g s", (double)s->conf->stop.timeout_ms / 1000);
         monitor_emit(s->mon, s, &e);
         clog_warn("service[%s]: pid %d did not end within %g s of %s: SIGKILL", s->conf->name, s->proc.pid,
                   (double)s->conf->stop.timeout_ms / 1000, conf_signal_name(s->conf->stop.signal));
-    } else if (waited < s->conf->stop.timeout_ms + 2 * KILL_AGAIN_MS) {
-        clog_error("service[%s]: pid %d has not ended %d s after SIGKILL; it hangs in the kernel", s->conf->name,
-                   s->proc.pid, KILL_AGAIN_MS / 1000);
+    } else if (now_ms(s) - s->since_ms < s->conf->stop.timeout_ms + 2 * KILL_AGAIN_MS) {
+        complain_hangs(s, KILL_AGAIN_MS / 1000);
     }
     w->ops->signal(w, &s->proc, SIGKILL, scope);
     world_timer_set(w, &s->timer, KILL_AGAIN_MS);

@@ -155,6 +155,9 @@ int64_t service_uptime_ms(const struct service *s);
 /* Failures in a row as of now: being up for long enough has cleared them. */
 unsigned service_failures(const struct service *s);
 
+/* Is it being stopped, and not even SIGKILL has ended it? */
+bool service_hangs(const struct service *s);
+
 /* Until the next try, ms, when waiting; else 0. */
 int64_t service_next_try_ms(const struct service *s);
 

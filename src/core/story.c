@@ -224,6 +224,7 @@ static void why_first(struct buf *b, const struct recall *r, const struct servic
     if (s->proc.pid) {
         buf_addf(b, ", pid %d, running for ", s->proc.pid);
         add_duration(b, service_uptime_ms(s));
+        buf_adds(b, service_hangs(s) ? "; it hangs in the kernel, not even SIGKILL has ended it" : "");
     } else {
         why_without_process(b, r, s, now);
     }

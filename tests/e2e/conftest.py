@@ -4,6 +4,7 @@ import signal
 
 import pytest
 from harness import Monitor
+from unkillable import DeafDisk, Frozen
 
 SECONDS = 90  # for one test; a test that hangs must not hold up the rest
 
@@ -30,6 +31,18 @@ def fixture_make_monitor(request):
 @pytest.fixture(name="monitor")
 def fixture_monitor(make_monitor):
     return make_monitor()
+
+
+@pytest.fixture(name="trap", params=[DeafDisk, Frozen], ids=["deaf disk", "frozen"])
+def fixture_trap(request, tmp_path):
+    """To be asked for behind the monitor: what it holds is let go before the monitor's end."""
+    if request.param.why_not():
+        pytest.skip(request.param.why_not())
+    folder = tmp_path / "trap"
+    folder.mkdir()
+    trap = request.param(folder)
+    yield trap
+    trap.end()
 
 
 @pytest.hookimpl(hookwrapper=True)

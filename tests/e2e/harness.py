@@ -6,7 +6,8 @@
         monitor.start()
         pid = monitor.wait_state("demo", "up")["pid"]
 
-Fixtures      monitor: one Monitor; make_monitor(env="test"): more of them, each in a home of its own.
+Fixtures      monitor: one Monitor; make_monitor(env="test"): more of them, each in a home of its own;
+              trap: holds a process in the kernel, see unkillable.py.
 
 Monitor       .home .root .env      paths (home is readable for every user; root = home/svc is the rootpath) and a name
   writing     .conf(svrs={}, **keys) writes conf.json with port 0, bind 127.0.0.1, rootpath and these keys

@@ -14,7 +14,6 @@ from harness import (BINARY, Monitor, children, cmdline_of, environ_of, fds, is_
                      status_of, wait_until)
 
 AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
-FREEZER = Path("/sys/fs/cgroup/freezer")
 BOMBER = 54329  # a user of nobody else: the limit on its processes is for the bomb alone
 
 
@@ -258,34 +257,36 @@ int main(void)
     wait_until(lambda: not is_alive(pid) and not is_alive(child))
 
 
-@pytest.mark.skipif(not os.access(FREEZER, os.W_OK), reason="needs a freezer that not even SIGKILL gets through (cgroup v1)")
-def test_one_that_not_even_sigkill_ends(monitor):
-    """The stop fails and says why, everything else goes on, and when it ends at last it is down."""
+def test_one_that_not_even_sigkill_ends(monitor, trap):
+    """The stop fails and says why, everything else goes on, and when it ends at last it is started as somebody wanted."""
     monitor.script("demo/demo")
-    monitor.script("stuck/stuck")
+    monitor.script("stuck/stuck", trap.body)
     monitor.conf(svrs={"demo": "demo/demo", "stuck": {"cmd": "stuck/stuck", "stop": {"timeout": 0.2}}})
     monitor.start()
     pid, stuck = monitor.wait_up("demo", "stuck")
-    group = FREEZER / monitor.home.name
-    group.mkdir()
-    try:
-        (group / "cgroup.procs").write_text(str(stuck))
-        (group / "freezer.state").write_text("FROZEN")
-        wait_until(lambda: (group / "freezer.state").read_text().strip() == "FROZEN")
-        reply = monitor.get("stop", "stuck", timeout=1)
-        assert reply.status == 504
-        wait_until(lambda: f"service[stuck]: pid {stuck} has not ended 5 s after SIGKILL; it hangs in the kernel"
-                   in monitor.stderr())
-        assert monitor.status("stuck")["state"] == "stopping"
-        assert monitor.get("restart", "demo").text == "SUCCESS\n" and not is_alive(pid)
-        assert monitor.get("start", "stuck", timeout=0.5).status == 504, "no second copy beside it"
-        assert monitor.processes("stuck") == [stuck]
-    finally:
-        (group / "freezer.state").write_text("THAWED")
-    new = monitor.wait_new_pid("stuck", stuck)
-    assert monitor.processes("stuck") == [new]
-    wait_until(lambda: not (group / "cgroup.procs").read_text())
-    group.rmdir()
+    trap.hold(stuck)
+    assert monitor.get("stop", "stuck", timeout=1).text == "FAIL: stuck\nstuck: not done within 1 s; it is stopping\n"
+    done = monitor.cli("-stop", "stuck", "-timeout", "6")
+    assert (done.returncode, done.stderr) == (1, "")
+    assert done.stdout == "FAIL: stuck\nstuck: not done within 6 s; it is stopping, and hangs in the kernel\n"
+    said = f"pid {stuck} has not ended 5 s after SIGKILL; it hangs in the kernel"
+    assert f"service[stuck]: {said}\n" in monitor.stderr()
+    told, = monitor.events(service="stuck", kind="audit")
+    stopping, = monitor.events(service="stuck", kind="stopping")
+    assert (told["text"], told["cause"]) == (said, stopping["seq"])
+    assert "it hangs in the kernel, not even SIGKILL has ended it" in monitor.cli("-why", "stuck").stdout.splitlines()[0]
+    assert stat(stuck).state == "D" and monitor.status("stuck")["state"] == "stopping"
+    assert monitor.get("restart", "demo").text == "SUCCESS\n" and not is_alive(pid)
+    assert monitor.get("start", "stuck", timeout=0.5).status == 504, "no second copy beside it"
+    monitor.restart(Monitor.kill)
+    monitor.wait_up("demo")
+    assert monitor.get("restart", "stuck", timeout=0.5).status == 504, "nor after the monitor's death"
+    assert monitor.processes("stuck") == [stuck]
+    trap.let_go()
+    wait_until(lambda: not is_alive(stuck))
+    monitor.wait_event(service="stuck", kind="exit", pid=stuck)
+    new, = wait_until(lambda: monitor.processes("stuck"))
+    assert new != stuck
 
 
 # ---- a monitor that is kept from running

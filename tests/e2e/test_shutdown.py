@@ -11,7 +11,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from harness import BINARY, is_alive, kill, wait_until
+from harness import BINARY, is_alive, kill, stat, wait_until
 
 SCRIPT = Path(__file__).resolve().parents[2] / "fota_monitor.sh"
 STUBBORN = "trap '' TERM; echo armed; while :; do sleep 0.05; done"
@@ -65,6 +65,31 @@ def test_they_are_stopped_side_by_side_within_their_timeouts(up):
     assert {e["signal"] for e in killed.values()} == {"SIGKILL"}
     first_kill, last_stop = min(e["seq"] for e in killed.values()), max(e["seq"] for e in up.events(kind="stopping"))
     assert last_stop < first_kill, "all were told before one was waited for"
+
+
+def test_one_that_not_even_sigkill_ends_is_named(up, trap):
+    """The monitor does not wait for it for ever, and the next one makes no second copy of it."""
+    up.script("stuck/stuck", trap.body)
+    up.conf(svrs={name: {"cmd": f"{name}/{name}", "stop": {"timeout": 0.3}} for name in ("one", "stuck", "two")})
+    assert up.get("reload").exit_code == 0
+    one, stuck, two = up.wait_up()
+    trap.hold(stuck)
+    done = up.cli("-shutdown")
+    assert (done.returncode, done.stderr) == (1, "")
+    assert done.stdout == "FAIL: stuck\nstuck: it has not ended after SIGKILL; it hangs in the kernel\n"
+    assert up.exit_code() == 1
+    assert "the monitor ends; 1 could not be stopped: stuck\n" in up.stderr()
+    asked, ended = up.events(kind="command", service="stuck")[-1], up.events()[-1]
+    assert (ended["kind"], ended["text"]) == ("monitor", "the monitor ended; could not be stopped: stuck")
+    assert 6.3 <= ended["mono"] - asked["mono"] < 16
+    assert stat(stuck).state == "D" and not is_alive(one) and not is_alive(two)
+    up.start()
+    up.wait_up("one", "two")
+    assert up.processes("stuck") == [stuck]
+    trap.let_go()
+    wait_until(lambda: not is_alive(stuck))
+    new, = wait_until(lambda: up.processes("stuck"))
+    assert new != stuck
 
 
 def test_nothing_is_started_any_more(up):

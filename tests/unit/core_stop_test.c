@@ -91,10 +91,15 @@ static void even_sigkill_may_take_its_time(void **state)
     behave("a", (struct world_sim_behaviour){.hangs = true});
     struct service *a = up();
     service_stop(a, command("stop a"));
-    run(60000);
+    run(14999);
+    assert_false(service_hangs(a));
+    run(1);
+    assert_true(service_hangs(a));
+    run(45000);
     assert_state("a", STATE_STOPPING);
     assert_int_equal(count_signals(0, SIGKILL), 11); /* after 10 s, then every 5 s */
     assert_int_equal(count_events("a", EVENT_SIGNAL), 1);
+    assert_int_equal(count_events("a", EVENT_AUDIT), 1); /* that it hangs, said once */
     service_start(a, command("start a"));
     run(1000);
     assert_state("a", STATE_STOPPING); /* no second copy beside the one that hangs */
