@@ -94,18 +94,22 @@ def test_a_log_that_can_not_be_had_keeps_no_service_down(monitor, error, text):
     assert os.readlink(f"/proc/{monitor.status('demo')['pid']}/fd/1") == f"{monitor.root}/demo/fota_monitor.log"
 
 
-def test_the_run_folder_can_not_be_written(monitor):
+DISK_TROUBLE = pytest.mark.parametrize("error, text", [("ENOSPC", "No space left on device"), ("EIO", "Input/output error")])
+
+
+@DISK_TROUBLE
+def test_the_run_folder_can_not_be_written(monitor, error, text):
     """What is to be remembered, and the journal: both are there again when the disk is."""
     faults, pid, _other = two(monitor)
-    with faults("write run/test. EIO", "open run/test. EIO"):
+    with faults(f"write run/test. {error}", f"open run/test. {error}"):
         assert monitor.get("stop", "demo").text == "SUCCESS\n"
-        wait_until(lambda: "test.events.jsonl: Input/output error; events are kept in memory" in monitor.stderr())
-        assert "test.state.jsonl: Input/output error; what is to be remembered" in monitor.stderr()
+        wait_until(lambda: f"test.events.jsonl: {text}; events are kept in memory" in monitor.stderr())
+        assert f"test.state.jsonl: {text}; what is to be remembered" in monitor.stderr()
         assert "stop asked for" in monitor.get("history", "demo").text
         assert not is_alive(pid)
     wait_until(lambda: "test.state.jsonl is written again" in monitor.stderr())
     wait_until(lambda: "test.events.jsonl is written again" in monitor.stderr())
-    assert monitor.stderr().count("Input/output error") == 2, "each is said once"
+    assert monitor.stderr().count(text) == 2, "each is said once"
     seqs = [event["seq"] for event in monitor.events()]
     assert seqs == list(range(1, len(seqs) + 1)), "no event is missing"
     monitor.restart(Monitor.kill)
@@ -113,13 +117,14 @@ def test_the_run_folder_can_not_be_written(monitor):
     assert monitor.status("demo")["state"] == "down"
 
 
-def test_a_token_that_can_not_be_made_is_made_later(monitor):
+@DISK_TROUBLE
+def test_a_token_that_can_not_be_made_is_made_later(monitor, error, text):
     faults = Faults(monitor)
     monitor.script("demo/demo")
     monitor.conf(svrs={"demo": "demo/demo"}, auth="token")
-    with faults("write test.token ENOSPC"):
+    with faults(f"write test.token {error}"):
         monitor.start(env=faults.env)
-        assert f"the token can't be had: {monitor.home}/run/test.token: No space left on device" in monitor.stderr()
+        assert f"the token can't be had: {monitor.home}/run/test.token: {text}" in monitor.stderr()
         pid = monitor.wait_state("demo")["pid"]
         assert monitor.get("stop", "demo").status == 401
         assert not list((monitor.home / "run").glob("*.token*"))
