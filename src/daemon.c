@@ -33,6 +33,7 @@
 #include <uv.h>
 
 #define RETRY_MS 1000
+#define PATIENCE_MS 3000 /* for work in threads, at the end */
 
 struct app {
     uv_loop_t loop;
@@ -379,7 +380,27 @@ static void close_handle(uv_handle_t *handle, void *arg)
         uv_close(handle, NULL);
 }
 
-static void take_apart(struct app *app)
+static void on_patience(uv_timer_t *timer)
+{
+    uv_stop(timer->loop);
+}
+
+/* False: a thread of the loop's pool is still at work, and may wait for a disk for ever. */
+static bool close_loop(uv_loop_t *loop)
+{
+    uv_timer_t patience;
+    uv_walk(loop, close_handle, NULL);
+    uv_timer_init(loop, &patience);
+    uv_timer_start(&patience, on_patience, PATIENCE_MS, 0);
+    uv_unref((uv_handle_t *)&patience);
+    uv_run(loop, UV_RUN_DEFAULT);
+    uv_close((uv_handle_t *)&patience, NULL);
+    uv_run(loop, UV_RUN_NOWAIT);
+    return uv_loop_close(loop) == 0;
+}
+
+/* False: a thread is left behind. */
+static bool take_apart(struct app *app)
 {
     if (app->mon)
         monitor_finish(app->mon); /* what was asked for */
@@ -401,17 +422,18 @@ static void take_apart(struct app *app)
     clog_attach(NULL);
     if (app->collector)
         collector_free(app->collector);
-    uv_walk(&app->loop, close_handle, NULL);
-    uv_run(&app->loop, UV_RUN_DEFAULT);
-    uv_loop_close(&app->loop);
+    bool closed = close_loop(&app->loop);
+    if (!closed)
+        clog_warn("a thread still waits for a disk that does not answer; the next monitor can begin all the same");
     if (app->signals_fd >= 0)
         close(app->signals_fd);
     if (app->lock_fd >= 0)
-        close(app->lock_fd);
+        lock_release(app->lock_fd);
     upgrade_state_free(app->taken);
+    return closed;
 }
 
-int daemon_run(struct loaded *world, const struct confload_input *in)
+int daemon_run(struct loaded *world, const struct confload_input *in, bool *hangs)
 {
     struct app app = {.in = in, .taken = upgrade_taken()};
     struct conf *conf = world->conf;
@@ -443,6 +465,6 @@ int daemon_run(struct loaded *world, const struct confload_input *in)
     } else {
         fprintf(stderr, "Error: %s\n", err.text);
     }
-    take_apart(&app);
+    *hangs = !take_apart(&app);
     return ok ? app.shutdown.code : EXIT_USAGE;
 }

@@ -9,7 +9,8 @@ void daemon_hold_signals(void);
 
 /* Runs until it is told to end (shutdown.h), lets go of the services and returns what to exit with; the same when it
  * can't start, having said why on stderr. Takes what is in *world over. `in`
- * says where it came from, for reload. */
-int daemon_run(struct loaded *world, const struct confload_input *in);
+ * says where it came from, for reload. *hangs: a thread of ours waits for a disk that does not answer. The lock and the
+ * admin port are free all the same, but exit would wait for it. */
+int daemon_run(struct loaded *world, const struct confload_input *in, bool *hangs);
 
 #endif

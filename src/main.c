@@ -20,6 +20,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* Reads configuration and scripts. Warnings go to stderr. */
 static bool load(const struct confload_input *in, bool say_warnings, struct loaded *out, struct err *err)
@@ -63,7 +64,10 @@ static int run_monitor(const struct options *o)
     struct loaded world;
     if (!load(&in, true, &world, &err))
         return complain(&err);
-    int code = daemon_run(&world, &in);
+    bool hangs = false;
+    int code = daemon_run(&world, &in, &hangs);
+    if (hangs)
+        _exit(code);
     loaded_fini(&world);
     return code;
 }

@@ -9,6 +9,7 @@
 #include "request.h"
 #include "tls.h"
 #include "upgrade_state.h"
+#include "world_linux.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -26,6 +27,8 @@
 #define WAIT_MAX_S 600
 #define LEAVING_MS 60000 /* for services that were taken out of the configuration to end */
 #define DRAIN_MS 2000    /* for these answers */
+#define BUSY_MS 1000     /* work in a thread that takes longer is waited for, as it may hang in the kernel */
+#define HANGS_MS 10000   /* then it does */
 #define SAID_MAX 4096
 #define GOING "the monitor is being upgraded; what was asked for goes on"
 
@@ -266,6 +269,16 @@ static void leave(struct upgrade *u)
     give_up(u, "%s can't be executed: %s", program.path, strerror(error));
 }
 
+/* A process with a thread that can't be ended would not get past its execve. */
+static bool is_held_up(struct upgrade *u)
+{
+    int64_t busy_ms = world_linux_busy_ms(u->parts.mon->world);
+    if (busy_ms >= HANGS_MS)
+        give_up(u, "work on logs or /proc has been going on for %lld s: a disk may not answer",
+                (long long)busy_ms / 1000);
+    return busy_ms >= BUSY_MS;
+}
+
 void upgrade_turn(struct upgrade *u)
 {
     if (!u || !u->leaving)
@@ -280,7 +293,7 @@ void upgrade_turn(struct upgrade *u)
     const struct service *removed = u->parts.mon->removed;
     if (removed && now >= u->patience_ms)
         give_up(u, "service[%s] was taken out of the configuration and has not ended yet", removed->conf->name);
-    if (removed) /* nobody would know of it any more */
+    if (removed || is_held_up(u)) /* nobody would know of the former any more */
         return;
     if (!u->until_ms)
         u->until_ms = now + u->wait_ms;

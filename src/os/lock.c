@@ -68,6 +68,12 @@ int lock_take(const char *path, struct err *err)
     return -1;
 }
 
+void lock_release(int fd)
+{
+    flock(fd, LOCK_UN); /* proc_keep has it open as well */
+    close(fd);
+}
+
 int lock_write(int fd, const char *address)
 {
     char text[128];

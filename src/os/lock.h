@@ -22,6 +22,9 @@ struct lock_info {
 #define LOCK_PATIENCE_MS 5000
 int lock_take(const char *path, struct err *err);
 
+/* Gives it back, whoever else has the descriptor. */
+void lock_release(int fd);
+
 /* Writes who we are and where we listen into the file. 0 or -errno. */
 int lock_write(int fd, const char *address);
 

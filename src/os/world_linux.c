@@ -35,9 +35,11 @@ struct world_linux {
 
 struct job {
     struct job *next;
-    struct world_linux *world; /* NULL: forgotten */
+    struct world_linux *world; /* NULL: it is gone */
     uv_work_t req;
     struct world_work *work;
+    int64_t begun_ms;
+    bool forgotten;
 };
 
 struct scan {
@@ -165,7 +167,7 @@ static void run_job(uv_work_t *req)
 static void job_done(uv_work_t *req, int status)
 {
     struct job *j = CONTAINER_OF(req, struct job, req);
-    bool wanted = j->world && status == 0;
+    bool wanted = !j->forgotten && status == 0;
     for (struct job **link = j->world ? &j->world->jobs : NULL; link; link = &(*link)->next)
         if (*link == j) {
             *link = j->next;
@@ -181,6 +183,7 @@ static int work(struct world *w, struct world_work *k)
     if (!j)
         return -ENOMEM;
     j->work = k;
+    j->begun_ms = clock_mono_ms();
     int r = uv_queue_work(self(w)->loop, &j->req, run_job, job_done);
     if (r) {
         free(j);
@@ -195,14 +198,10 @@ static int work(struct world *w, struct world_work *k)
 /* What has begun goes on in its thread. `all`: whatever the owner. */
 static void forget_jobs(struct world_linux *wl, const void *owner, bool all)
 {
-    for (struct job **link = &wl->jobs; *link;) {
-        struct job *j = *link;
-        if (!all && j->work->owner != owner) {
-            link = &j->next;
+    for (struct job *j = wl->jobs; j; j = j->next) {
+        if (j->forgotten || (!all && j->work->owner != owner))
             continue;
-        }
-        *link = j->next;
-        j->world = NULL;
+        j->forgotten = true;
         uv_cancel((uv_req_t *)&j->req);
     }
 }
@@ -210,6 +209,14 @@ static void forget_jobs(struct world_linux *wl, const void *owner, bool all)
 static void unwork(struct world *w, const void *owner)
 {
     forget_jobs(self(w), owner, false);
+}
+
+int64_t world_linux_busy_ms(struct world *w)
+{
+    int64_t longest = 0, now = clock_mono_ms();
+    for (const struct job *j = self(w)->jobs; j; j = j->next)
+        longest = MAX(longest, now - j->begun_ms);
+    return longest;
 }
 
 static void run_scan(struct world_work *k)
@@ -363,6 +370,8 @@ void world_linux_free(struct world *w)
 {
     struct world_linux *wl = self(w);
     forget_jobs(wl, NULL, true);
+    for (struct job *j = wl->jobs; j; j = j->next)
+        j->world = NULL;
     uv_handle_t *handles[] = {(uv_handle_t *)&wl->tick, (uv_handle_t *)&wl->prepare, (uv_handle_t *)&wl->ends};
     for (size_t i = 0; i < ARRAY_LEN(handles); i++) {
         handles[i]->data = wl;

@@ -1,6 +1,5 @@
 """Console logs: rotated at the start and by size, kept and removed, read as one; nothing is lost whatever happens meanwhile."""
 
-import ctypes
 import os
 import random
 import re
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from harness import Monitor, is_alive, wait_until
+from unkillable import DeafDisk
 
 # Numbered lines, whole ones, as fast as it goes but for a breath now and then; SIGTERM ends it with how many there were.
 WRITER = """
@@ -420,31 +420,21 @@ def test_a_folder_that_is_read_only_is_told_and_the_rotation_made_up_for(monitor
     assert_each_once(log, "w", monitor.root / "w" / "count")
 
 
-def test_a_disk_that_does_not_answer_holds_up_its_own_logs_alone(monitor):
+def test_a_disk_that_does_not_answer_holds_up_its_own_logs_alone(monitor, tmp_path):
     """The folder behind the link is a file system whose server is there and never says a word."""
-    hung, lively = Path(tempfile.mkdtemp(prefix="fm-hung-")), Path(tempfile.mkdtemp(prefix="fm-logs-", dir="/dev/shm"))
+    if DeafDisk.why_not():
+        pytest.skip(DeafDisk.why_not())
+    lively = Path(tempfile.mkdtemp(prefix="fm-logs-", dir="/dev/shm"))
     lively.chmod(0o755)
     monitor.conf(svrs={**writers(monitor, "a"), **writers(monitor, "b", log=lively / "b.log")}, log={"max_size": "64K"})
     log = monitor.root / "a" / "fota_monitor.log"
     monitor.start()
     pids = monitor.wait_up()
     wait_until(lambda: older(log) and older(lively / "b.log"), what="both are rotated")
-    server = -1
-    try:
-        server = os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC)
-        options = f"fd={server},rootmode=40000,user_id=0,group_id=0".encode()
-        if ctypes.CDLL(None).mount(b"hung", os.fsencode(hung), b"fuse", 0, options):
-            raise OSError("no mount")
-    except OSError:
-        if server >= 0:
-            os.close(server)
-        hung.rmdir()
-        monitor.get("stop", "all")
-        shutil.rmtree(lively)
-        pytest.skip("needs the right to mount, and FUSE")
+    disk = DeafDisk(tmp_path)
     try:
         log.rename(log.with_name("kept.log"))
-        log.symlink_to(hung / "log")
+        log.symlink_to(tmp_path / "log")
         event = monitor.wait_event(timeout=40, service="a", kind="log")
         assert event["text"] == "the log can't be reached: its file system does not answer"
         before = len(older(lively / "b.log"))
@@ -453,9 +443,7 @@ def test_a_disk_that_does_not_answer_holds_up_its_own_logs_alone(monitor):
         log.unlink()
         log.with_name("kept.log").rename(log)
     finally:
-        os.close(server)  # who waits gets an error
-        subprocess.run(["umount", "-l", hung], check=False)
-        hung.rmdir()
+        disk.end()
     monitor.wait_event(timeout=40, service="a", kind="log", text="the log is well again")
     assert not monitor.events(service="b", kind="log") and monitor.wait_up() == pids
     stop_writers(monitor, lively / "b.log", 65536)

@@ -9,6 +9,7 @@
 #include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -299,6 +300,30 @@ static void work_does_not_push_the_loop_aside(void **state)
     assert_int_equal(sched_getscheduler(0), SCHED_OTHER);
 }
 
+static atomic_bool let_go;
+
+static void run_held(struct world_work *k)
+{
+    (void)k;
+    while (!atomic_load(&let_go))
+        poll(NULL, 0, 1);
+}
+
+/* Also when nobody wants it any more: its thread is there all the same. */
+static void work_that_does_not_end_is_known_of(void **state)
+{
+    (void)state;
+    struct task t = {.work = {.run = run_held, .done = task_done, .owner = &t}};
+    assert_int_equal(world_linux_busy_ms(w), 0);
+    assert_int_equal(w->ops->work(w, &t.work), 0);
+    poll(NULL, 0, 20);
+    w->ops->unwork(w, &t);
+    assert_true(world_linux_busy_ms(w) >= 20);
+    atomic_store(&let_go, true);
+    run_until(&t.done);
+    assert_int_equal(world_linux_busy_ms(w), 0);
+}
+
 /* Whatever was asked for comes back, so that its memory can be freed. */
 static void work_comes_back_when_the_world_ends(void **state)
 {
@@ -324,6 +349,7 @@ int main(void)
         TEST(the_world_may_end_during_a_look),
         TEST(work_is_done_in_another_thread_and_told_on_the_loop),
         TEST(work_does_not_push_the_loop_aside),
+        TEST(work_that_does_not_end_is_known_of),
         TEST(work_comes_back_when_the_world_ends),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
