@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -94,6 +95,7 @@ struct pass {
     const char *marker;
     const struct procfs_known *known;
     size_t nknown;
+    struct procfs_hand *hand;
     struct scratch scratch;
 };
 
@@ -339,8 +341,12 @@ static void look_at(struct pass *p, pid_t number)
     if (read_all(p, fd) <= 0 || !parse_stat(p->scratch.data, &e.stat) || !make_room(p))
         return;
     e.known = is_known(p, &e);
-    if (!e.known && e.stat.state != 'Z')
+    if (!e.known && e.stat.state != 'Z') {
+        atomic_store(&p->hand->start_ticks, e.stat.start_ticks);
+        atomic_store(&p->hand->pid, e.pid);
         look_closer(p, pid, &e);
+        atomic_store(&p->hand->pid, 0);
+    }
     p->t->entries[p->t->count++] = e;
 }
 
@@ -408,10 +414,17 @@ static void look_at_all(struct pass *p, DIR *d)
     }
 }
 
-void procfs_scan(const char *marker, struct procfs_known *known, size_t nknown, struct procfs_table *out)
+void procfs_scan(const char *marker, struct procfs_known *known, size_t nknown, struct procfs_hand *hand,
+                 struct procfs_table *out)
 {
+    struct procfs_hand nobodys = {0};
     *out = (struct procfs_table){0};
-    struct pass p = {.t = out, .marker = marker, .known = known, .nknown = nknown, .scratch = {malloc(4096), 4096}};
+    struct pass p = {.t = out,
+                     .marker = marker,
+                     .known = known,
+                     .nknown = nknown,
+                     .hand = hand ? hand : &nobodys,
+                     .scratch = {malloc(4096), 4096}};
     DIR *d = p.scratch.data ? opendir("/proc") : NULL;
     if (!d) {
         out->error = p.scratch.data ? -errno : -ENOMEM;

@@ -50,7 +50,7 @@ struct procfs_entry {
     size_t cmdline_len;
     const char *exe; /* path of the executable, or NULL when it may not be seen */
     const char *cwd; /* working folder, or NULL */
-    bool known;      /* one of the caller's: nothing but `stat` was read */
+    bool known;      /* the caller said so: nothing but `stat` was read */
 };
 
 /* A process the caller knows all about. */
@@ -67,11 +67,19 @@ struct procfs_table {
     struct procfs_chunk *strings;
 };
 
+/* Which process is being looked at closer, 0: none; for another thread. It may take for ever: the kernel lets nobody
+ * read the memory of a process that is changing it, and that may hang in there. */
+struct procfs_hand {
+    _Atomic pid_t pid;
+    _Atomic uint64_t start_ticks;
+};
+
 /* Looks at every process once, also at those that come meanwhile: one that ends before it is looked at hides none of
  * its children. `marker` is the name of the environment variable to look for. Slow with many processes (40 µs each, 10
- * for those in `known`, which it sorts): meant for the thread pool. Always fills *out; free it with procfs_table_fini.
- */
-void procfs_scan(const char *marker, struct procfs_known *known, size_t nknown, struct procfs_table *out);
+ * for those in `known`, which it sorts): meant for the thread pool. `hand` (NULL: nobody asks) tells how far it is.
+ * Always fills *out; free it with procfs_table_fini. */
+void procfs_scan(const char *marker, struct procfs_known *known, size_t nknown, struct procfs_hand *hand,
+                 struct procfs_table *out);
 
 void procfs_table_fini(struct procfs_table *t);
 

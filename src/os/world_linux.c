@@ -1,6 +1,7 @@
 #include "world_linux.h"
 
 #include "clock.h"
+#include "clog.h"
 #include "console.h"
 #include "console_read.h"
 #include "shebang.h"
@@ -8,7 +9,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
+#include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -22,6 +25,11 @@
 /* Ends are taken in batches: no more than this many before the loop turns to other things. */
 #define ENDS_PER_TURN 64
 
+/* A look at all processes that is so long at one of them hangs there. */
+#define SCAN_HANG_MS 5000
+#define SCAN_CHECK_MS 1000
+#define SCANS_HUNG_MAX 2 /* each has a thread of libuv's four */
+
 struct world_linux {
     struct world base;
     uv_loop_t *loop;
@@ -29,7 +37,8 @@ struct world_linux {
     uv_prepare_t prepare; /* sets it before the loop waits */
     int epoll_fd;         /* holds every pidfd: one watcher of the loop, and one call a service */
     uv_poll_t ends;
-    int handles;      /* still to be closed */
+    int handles; /* still to be closed */
+    struct timer scan_check;
     struct job *jobs; /* work under way */
 };
 
@@ -46,6 +55,10 @@ struct scan {
     struct world_work work;
     struct procfs_known *known;
     size_t nknown;
+    struct procfs_hand hand;
+    pid_t seen; /* in hand */
+    int64_t seen_ms;
+    bool hangs; /* another one is done in its place, which passes over what is in hand */
     struct procfs_table table;
     world_scan_fn *fn;
     void *arg;
@@ -222,7 +235,7 @@ int64_t world_linux_busy_ms(struct world *w)
 static void run_scan(struct world_work *k)
 {
     struct scan *s = CONTAINER_OF(k, struct scan, work);
-    procfs_scan(WORLD_MARKER, s->known, s->nknown, &s->table);
+    procfs_scan(WORLD_MARKER, s->known, s->nknown, &s->hand, &s->table);
 }
 
 static void free_scan(struct scan *s)
@@ -240,21 +253,86 @@ static void scan_done(struct world_work *k, bool wanted)
     free_scan(s);
 }
 
-static int scan(struct world *w, struct procfs_known *known, size_t nknown, world_scan_fn *fn, void *arg)
+/* The look that this work is; NULL: it is something else. */
+static struct scan *scan_of(const struct job *j)
+{
+    return j->work->run == run_scan ? CONTAINER_OF(j->work, struct scan, work) : NULL;
+}
+
+/* Adds the processes that looks hang at to those that are passed over; room for all is there. */
+static size_t add_hung(const struct world_linux *wl, struct procfs_known *known)
+{
+    size_t n = 0;
+    for (const struct job *j = wl->jobs; j; j = j->next) {
+        struct scan *s = scan_of(j);
+        if (s && s->hangs)
+            known[n++] = (struct procfs_known){.pid = s->seen, .start_ticks = atomic_load(&s->hand.start_ticks)};
+    }
+    return n;
+}
+
+static int begin_scan(struct world_linux *wl, const struct procfs_known *known, size_t nknown, world_scan_fn *fn,
+                      void *arg)
 {
     struct scan *s = calloc(1, sizeof *s);
-    if (!s) {
-        free(known);
+    struct procfs_known *all = calloc(nknown + SCANS_HUNG_MAX, sizeof *all);
+    if (!s || !all) {
+        free(s);
+        free(all);
         return -ENOMEM;
     }
+    if (nknown)
+        memcpy(all, known, nknown * sizeof *all);
     *s = (struct scan){.work = {.run = run_scan, .done = scan_done, .owner = arg},
-                       .known = known,
-                       .nknown = nknown,
+                       .known = all,
+                       .nknown = nknown + add_hung(wl, all + nknown),
                        .fn = fn,
                        .arg = arg};
-    int r = work(w, &s->work);
+    int r = work(&wl->base, &s->work);
     if (r)
         free_scan(s);
+    else if (!wl->scan_check.place) /* without memory for it: not at all */
+        timers_set(&wl->base.timers, &wl->scan_check, clock_mono_ms() + SCAN_CHECK_MS);
+    return r;
+}
+
+/* Another look does without the process this one hangs at, which is told of in its table like one that is known. */
+static void pass_over(struct world_linux *wl, struct job *j, struct scan *s)
+{
+    s->hangs = true;
+    s->hangs = !begin_scan(wl, s->known, s->nknown, s->fn, s->arg);
+    j->forgotten = s->hangs;
+    if (s->hangs)
+        clog_warn("pid %d hangs in the kernel, so that it can't be looked at; it is passed over", s->seen);
+}
+
+static void on_scan_check(struct timer *t)
+{
+    struct world_linux *wl = CONTAINER_OF(t, struct world_linux, scan_check);
+    int64_t now = clock_mono_ms();
+    int hung = 0, under_way = 0;
+    for (struct job *j = wl->jobs; j; j = j->next) {
+        struct scan *s = scan_of(j);
+        pid_t in_hand = s ? atomic_load(&s->hand.pid) : 0;
+        hung += s && s->hangs;
+        if (!s || j->forgotten)
+            continue;
+        under_way++;
+        if (in_hand != s->seen) {
+            s->seen = in_hand;
+            s->seen_ms = now;
+        } else if (in_hand && now - s->seen_ms >= SCAN_HANG_MS && hung < SCANS_HUNG_MAX) {
+            pass_over(wl, j, s);
+        }
+    }
+    if (under_way)
+        timers_set(&wl->base.timers, t, now + SCAN_CHECK_MS);
+}
+
+static int scan(struct world *w, struct procfs_known *known, size_t nknown, world_scan_fn *fn, void *arg)
+{
+    int r = begin_scan(self(w), known, nknown, fn, arg);
+    free(known);
     return r;
 }
 
@@ -339,7 +417,7 @@ struct world *world_linux_new(struct uv_loop_s *loop, int *error)
     *error = -ENOMEM;
     if (!wl)
         return NULL;
-    *wl = (struct world_linux){.base.ops = &ops, .loop = loop, .handles = 3};
+    *wl = (struct world_linux){.base.ops = &ops, .loop = loop, .handles = 3, .scan_check = {.fire = on_scan_check}};
     procfs_boot(wl->base.boot, sizeof wl->base.boot);
     wl->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     *error = wl->epoll_fd < 0 ? -errno : uv_poll_init(loop, &wl->ends, wl->epoll_fd);

@@ -3,6 +3,7 @@
  * each:
  *
  *   open PART ERRNO [SKIP]    open(2) of a path that has PART in it fails
+ *   hang PART 1               open(2) of such a path waits for as long as this is said
  *   write PART ERRNO [SKIP]   so do write, pwrite, fsync and fallocate of a file with such a path
  *   clone - ERRNO [SKIP]      no process can be made
  *   exec PART ERRNO [SKIP]    no program whose path has PART in it can be run
@@ -14,6 +15,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
+#include <poll.h>
 #include <sched.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -89,12 +91,19 @@ static bool fails_at(const char *call, int fd)
     return fails(call, path);
 }
 
+static void hang(const char *path)
+{
+    while (rules[0] && rule_for("hang", path))
+        poll(NULL, 0, 10);
+}
+
 int open(const char *path, int flags, ...)
 {
     va_list ap;
     va_start(ap, flags);
     mode_t mode = flags & (O_CREAT | __O_TMPFILE) ? va_arg(ap, mode_t) : 0;
     va_end(ap);
+    hang(path);
     return fails("open", path) ? -1 : (int)syscall(SYS_openat, AT_FDCWD, path, flags, mode);
 }
 
@@ -113,6 +122,7 @@ int openat(int at, const char *path, int flags, ...)
     va_start(ap, flags);
     mode_t mode = flags & (O_CREAT | __O_TMPFILE) ? va_arg(ap, mode_t) : 0;
     va_end(ap);
+    hang(path);
     return fails("open", path) ? -1 : (int)syscall(SYS_openat, at, path, flags, mode);
 }
 

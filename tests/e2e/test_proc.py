@@ -5,6 +5,7 @@ import shutil
 import subprocess
 
 import pytest
+from faulty import Faults
 from harness import BINARY, Monitor, is_alive, is_sanitized, kill, wait_until
 
 UID = 54331
@@ -59,3 +60,30 @@ def test_where_others_are_hidden_its_own_are_found(monitor, options):
     monitor.restart(Monitor.kill)
     assert monitor.get("restart", "demo").text == "SUCCESS\n"
     wait_until(lambda: len(monitor.processes("demo")) == 1)
+
+
+def test_a_process_that_can_not_be_looked_at_holds_up_nothing(monitor):
+    """As the kernel has it with one that hangs while it changes its memory: what reads its command line hangs too."""
+    faults = Faults(monitor)
+    stranger = monitor.spawn(["sleep", "1000"])
+    monitor.script("demo/demo")
+    monitor.script("other/other")
+    monitor.conf(svrs={"demo": "demo/demo", "other": "other/other"})
+    with faults(f"hang {stranger.pid}/cmdline 1"):
+        monitor.start(env=faults.env)
+        said = f"pid {stranger.pid} hangs in the kernel, so that it can't be looked at; it is passed over"
+        demo, other = monitor.wait_up()
+        assert monitor.stderr().count(said) == 1
+        assert monitor.get("restart", "demo").text == "SUCCESS\n"
+        assert not is_alive(demo)
+        monitor.restart(Monitor.kill)
+        assert monitor.wait_up("other") == [other]
+        faults.set(f"hang {stranger.pid}/cmdline 1", f"hang {other}/cmdline 1")
+        monitor.restart(Monitor.kill)
+        assert monitor.wait_up("other") == [other], "it is known again without that"
+        assert monitor.get("restart", "demo").text == "SUCCESS\n"
+        assert len(monitor.processes()) == 2
+    monitor.wait_up()
+    monitor.restart()
+    assert monitor.wait_up("other") == [other]
+    assert monitor.stderr().count(said) == 3, "it lets itself be looked at again"

@@ -54,7 +54,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     for (size_t i = 0; i < ARRAY_LEN(names); i++)
         write_part(names[i], &data, &size);
     struct procfs_known known = {.pid = 7, .start_ticks = 123456};
-    procfs_scan("MARK", &known, size % 2, &t);
+    procfs_scan("MARK", &known, size % 2, NULL, &t);
     MUST(t.count <= 1 && (t.count == 0 || procfs_table_find(&t, 7) == t.entries));
     for (size_t i = 0; i < t.count; i++) {
         const struct procfs_entry *e = &t.entries[i];

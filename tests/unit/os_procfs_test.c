@@ -222,7 +222,7 @@ static void scan_finds_ourselves(void **state)
 {
     (void)state;
     struct procfs_table t;
-    procfs_scan("NO_SUCH_VARIABLE_ANYWHERE", NULL, 0, &t);
+    procfs_scan("NO_SUCH_VARIABLE_ANYWHERE", NULL, 0, NULL, &t);
     assert_int_equal(t.error, 0);
     const struct procfs_entry *me = procfs_table_find(&t, getpid());
     assert_non_null(me);
@@ -283,7 +283,7 @@ static void scan_reads_the_marker(void **state)
     pid_t a = start_marked("one", first), b = start_marked("two\nlines", last), c = start_marked("three", none),
           d = start_marked("four", empty);
     struct procfs_table t;
-    procfs_scan("MARK", NULL, 0, &t);
+    procfs_scan("MARK", NULL, 0, NULL, &t);
     assert_string_equal(procfs_table_find(&t, a)->marker, "home:env/a");
     assert_string_equal(procfs_table_find(&t, b)->marker, "home:env/b c=d");
     assert_null(procfs_table_find(&t, c)->marker);
@@ -310,7 +310,7 @@ static void scan_does_not_look_closely_at_the_known(void **state)
     /* In no order; one that has the number of c, but is another; one that is gone. */
     struct procfs_known known[] = {{c, st.start_ticks + 1}, {b, ticks}, {1 << 30, 1}};
     struct procfs_table t;
-    procfs_scan("MARK", known, ARRAY_LEN(known), &t);
+    procfs_scan("MARK", known, ARRAY_LEN(known), NULL, &t);
     const struct procfs_entry *e = procfs_table_find(&t, b);
     assert_true(e->known);
     assert_null(e->marker);
@@ -340,7 +340,7 @@ static void scan_sees_zombies_as_such(void **state)
         _exit(0);
     await_zombie(pid);
     struct procfs_table t;
-    procfs_scan("MARK", NULL, 0, &t);
+    procfs_scan("MARK", NULL, 0, NULL, &t);
     const struct procfs_entry *e = procfs_table_find(&t, pid);
     assert_non_null(e);
     assert_int_equal(e->stat.state, 'Z');
@@ -375,7 +375,7 @@ static void scan_is_not_outrun(void **state)
         }
         setpgid(group, group);
         struct procfs_table t;
-        procfs_scan("MARK", NULL, 0, &t);
+        procfs_scan("MARK", NULL, 0, NULL, &t);
         size_t seen = 0;
         for (size_t k = 0; k < t.count; k++)
             seen += t.entries[k].stat.pgrp == group && t.entries[k].cmdline;
@@ -406,7 +406,7 @@ static void scan_tells_what_it_had_to_pass_over(void **state)
     for (unsigned left = 0; left <= 2; left++) { /* the folder of all, and a file */
         struct procfs_table t;
         struct rlimit old = leave_descriptors(left);
-        procfs_scan("MARK", NULL, 0, &t);
+        procfs_scan("MARK", NULL, 0, NULL, &t);
         setrlimit(RLIMIT_NOFILE, &old);
         assert_int_equal(t.error, left < 2 ? -EMFILE : 0);
         procfs_table_fini(&t);
