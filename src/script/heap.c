@@ -6,6 +6,7 @@
 #include <string.h>
 
 #define LARGE_STRING ((size_t)16 << 10) /* a hundred comparisons of such take 10 ms at worst */
+#define SMALL_BLOCK ((size_t)64 << 10)  /* room for 4096 values: to be moved at each of as many steps takes 5 ms */
 #define LARGE_BLOCK ((size_t)256 << 10) /* of tables: a hundred walks through one take 10 ms */
 
 /* Only when a block is made does Lua say that it is a string. So a large one lies 8 bytes off the multiple of 16 that
@@ -64,6 +65,8 @@ void *heap_alloc(void *data, void *ptr, size_t old_size, size_t size)
         return NULL;
     }
     if (size > old && h->limit && h->used + (size - old) > h->limit)
+        return refuse(h, false);
+    if (size > old && size > SMALL_BLOCK && h->is_late && h->is_late(h))
         return refuse(h, false);
     if (!ptr && old_size == LUA_TSTRING && size > LARGE_STRING)
         return large_string(h, size);

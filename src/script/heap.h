@@ -14,6 +14,10 @@ struct heap {
     /* Told when the first large one comes, and before a refusal: Lua then collects all garbage and asks once more. May
      * be NULL. Called in the middle of Lua's work: it may look at the state, set a hook, and nothing else. */
     void (*on_pressure)(struct heap *heap, bool refused, bool for_string);
+
+    /* Asked before a block that is not small is made or grows: whether the time is over, and it is refused. What grows
+     * step by step inside one instruction meets nothing else that would stop it. May be NULL. */
+    bool (*is_late)(struct heap *heap);
 };
 
 /* A lua_Alloc; data is the heap. */

@@ -327,6 +327,7 @@ const char *matcher_run(struct matcher *m, const char *s, const char *p)
     m->s = s;
     m->p = p;
     m->ncaptures = m->nchoices = 0;
+    matcher_spend(m, 1); /* an empty pattern has no steps */
     while (m->p != m->pat_end) {
         matcher_spend(m, 1);
         if (!step(m) && !step_back(m))

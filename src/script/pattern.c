@@ -118,13 +118,14 @@ static int pattern_gmatch(lua_State *L)
 /* Stack indices of gsub's arguments, and of its matcher: on the heap, for replacing calls back into Lua. */
 enum { ARG_SUBJECT = 1, ARG_PATTERN, ARG_REPL, ARG_MAX, INDEX_MATCHER };
 
-/* The replacement text with %0 to %9 and %% in it. */
-static void add_text(const struct matcher *m, luaL_Buffer *b, const char *s, const char *end)
+/* The replacement text with %0 to %9 and %% in it. It may be long and yet add nothing. */
+static void add_text(struct matcher *m, luaL_Buffer *b, const char *s, const char *end)
 {
     size_t len = 0;
     const char *text = lua_tolstring(m->L, ARG_REPL, &len), *text_end = text + len;
     for (;;) {
         const char *percent = memchr(text, '%', (size_t)(text_end - text));
+        matcher_spend(m, 1);
         luaL_addlstring(b, text, (size_t)((percent ? percent : text_end) - text));
         if (!percent)
             return;
@@ -145,7 +146,7 @@ static void add_text(const struct matcher *m, luaL_Buffer *b, const char *s, con
 }
 
 /* Adds what stands in for the match from s to end; false when that is the match itself. */
-static bool add_replacement(const struct matcher *m, luaL_Buffer *b, int type, const char *s, const char *end)
+static bool add_replacement(struct matcher *m, luaL_Buffer *b, int type, const char *s, const char *end)
 {
     lua_State *L = m->L;
     if (type == LUA_TSTRING || type == LUA_TNUMBER) {

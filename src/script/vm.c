@@ -20,6 +20,7 @@
 #define WALL_FACTOR 20                 /* a turn may take so many budgets of real time */
 #define DESCRIBE_BYTES ((size_t)65536) /* more than the cap, to say that the cap was reached */
 #define STRING_HEAD 64                 /* what Lua keeps before a string, and more */
+#define OVER_BUDGET "over budget: more than %d ms in one turn"
 #define CLOSE_DEPTH_MAX 8              /* each close may use all the C stack that Lua allows itself */
 
 struct vm {
@@ -93,7 +94,7 @@ static void raise_tripped(lua_State *L, int level)
     const struct vm *vm = vm_of(L);
     lua_sethook(L, on_tripped, LUA_MASKCOUNT, 1);
     luaL_where(L, level);
-    lua_pushfstring(L, "over budget: more than %d ms in one turn", (int)(vm->budget_ns / 1000000));
+    lua_pushfstring(L, OVER_BUDGET, (int)(vm->budget_ns / 1000000));
     lua_concat(L, 2);
     lua_error(L);
 }
@@ -176,6 +177,13 @@ static void on_pressure(struct heap *heap, bool refused, bool for_string)
         lua_sethook(vm->running, on_count, LUA_MASKCOUNT, 1);
 }
 
+/* A chain of __call makes room for one more argument at each link, and moves all others: in one instruction. */
+static bool is_late(struct heap *heap)
+{
+    struct vm *vm = CONTAINER_OF(heap, struct vm, heap);
+    return vm->running && is_over(vm);
+}
+
 static void enter(struct vm *vm)
 {
     if (vm->depth++ > 0)
@@ -233,6 +241,7 @@ struct vm *vm_new(int memory_mb, struct err *err)
     }
     vm_set_memory(vm, memory_mb);
     vm->heap.on_pressure = on_pressure;
+    vm->heap.is_late = is_late;
     vm->L = lua_newstate(heap_alloc, &vm->heap);
     if (!vm->L) {
         err_nomem(err);
@@ -324,6 +333,8 @@ void vm_seed(struct vm *vm, int64_t n)
 static bool report(lua_State *L, int status, struct err *err)
 {
     const struct vm *vm = vm_of(L);
+    if (status == LUA_ERRMEM && vm->tripped)
+        return err_set(err, "%s" OVER_BUDGET, vm->place, (int)(vm->budget_ns / 1000000));
     if (status == LUA_ERRMEM && vm->refused_string)
         return err_set(err, "%sa string may have up to %zu MB", vm->place, VM_STRING_MAX >> 20);
     if (status == LUA_ERRMEM && vm->heap.limit)

@@ -38,6 +38,8 @@ EVIL = {
     "return setmetatable({}, {__index = function() while true do end end, __pairs = function() while true do end end})":
         None,
     "return (function() local t = {} for i = 1, 60 do t = {t, t} end return t end)()": True,
+    "local t = {} t.__call = setmetatable(t, t) t()": True,
+    "return #(('x'):rep(4000):gsub('', ('%0'):rep(1e6)))": True,
     "table.sort({3, 2, 1}, function() while true do end end)": True,
     "os.exit(1)": True,
     "load('\\27Lua')()": True,

@@ -186,6 +186,7 @@ static void test_budget(void **state)
         "ours.find(('a'):rep(50000), ('a?'):rep(60) .. 'b')",
         "ours.gsub(('a'):rep(300000), '(.*)%1%1b', '')",
         "ours.gsub(('a'):rep(1000000), '', ('b'):rep(1000000))",
+        "ours.gsub(('a'):rep(1000), '', ('%0'):rep(1000000))",
         "ours.gsub('abc', '%w', function() while true do end end)",
         "ours.gsub('abc', '%w', setmetatable({}, {__index = function() while true do end end}))",
         "while true do pcall(ours.find, ('a'):rep(200000), '.*b') end",

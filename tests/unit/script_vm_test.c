@@ -215,6 +215,7 @@ static void test_heavy_instructions(void **state)
         "local a = ('1'):rep(4000000) while true do local _ = a + 1 end",
         "local a = ('x'):rep(3000000) while true do pcall(function() return a .. a end) end",
         "local t = {} for i = 1, 100000 do t[i] = i end for i = 1, 100000 do t[i] = nil end while true do next(t) end",
+        "local t = {} t.__call = setmetatable(t, t) t()",
         "local t, c = {}, coroutine.wrap(function() local a = ('\\0'):rep(4000000) local b = a .. 'x'\n"
         "  while true do coroutine.yield(a < b) end end) while true do c() end",
     };
