@@ -28,9 +28,9 @@ end
 local Timer = { __index = {}, __metatable = "timer" }
 
 --- No more: whether it was still to come. What runs already goes on.
-function Timer.__index:cancel() return raw.cancel_timer(self.id) end
+function Timer.__index:cancel() return raw.cancel_timer(self.raw) end
 
-local function timer(id) return setmetatable({ id = id }, Timer) end
+local function timer(made) return setmetatable({ raw = made }, Timer) end
 
 --- Once, in so many seconds.
 function fm.after(seconds, fn)

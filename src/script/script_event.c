@@ -121,8 +121,7 @@ static void keep(struct scripts *s, const char *service, const struct event *e)
         s->events = k;
     s->events_last = k;
     s->nevents++;
-    if (!s->runner.place)
-        world_timer_set(s->world, &s->runner, 0);
+    task_arm_runner(s);
 }
 
 static void on_event(struct event_listener *l, const char *service, const struct event *e)

@@ -1,6 +1,7 @@
 #include "script_timer.h"
 
 #include "api.h"
+#include "clock.h"
 #include "cron.h"
 #include "monitor.h"
 #include "task.h"
@@ -10,25 +11,31 @@
 #include <lauxlib.h>
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define SECONDS_MAX (10.0 * 365 * 86400)
 /* A cron timer looks at the wall clock again after at most this long: the clock may be set meanwhile. */
 #define CRON_LOOK_MS 30000
+#define SLICE_MS 4 /* those that are due get their tasks for so long before events, tasks and the loop go on */
+
+static const char metatable[] = "fm.timer"; /* its name in the registry */
 
 enum kind { KIND_AFTER, KIND_EVERY, KIND_CRON };
 
+/* Memory of Lua's, so that it counts: a userdata whose user value is the function. */
 struct script_timer {
-    struct script_timer *next;
+    struct script_timer *prev, *next; /* of scripts->timers, while active */
+    struct script_timer *next_due;    /* of scripts->due, while is_due */
     struct scripts *scripts;
-    uint64_t id, task;
+    uint64_t task;
     enum kind kind;
+    bool active; /* may still come due */
+    bool is_due;
     struct timer timer;
     int64_t period_ms, due_ms; /* AFTER, EVERY */
     struct cron cron;
     int64_t next_wall_ms; /* CRON */
-    int fn;               /* registry reference */
+    int ref;              /* in the registry: of itself, while active or due */
     char what[];
 };
 
@@ -56,30 +63,39 @@ static void start(struct script_timer *t)
     world_timer_set(s->world, &t->timer, t->period_ms);
 }
 
-static void free_timer(struct script_timer *t)
+/* Lua may have its memory back when nothing points to it any more. */
+static void release(struct script_timer *t)
+{
+    if (!t->active && !t->is_due)
+        luaL_unref(vm_state(t->scripts->vm), LUA_REGISTRYINDEX, t->ref);
+}
+
+static void stop(struct script_timer *t)
 {
     struct scripts *s = t->scripts;
-    for (struct script_timer **p = &s->timers; *p; p = &(*p)->next)
-        if (*p == t) {
-            *p = t->next;
-            break;
-        }
+    if (t->prev)
+        t->prev->next = t->next;
+    else
+        s->timers = t->next;
+    if (t->next)
+        t->next->prev = t->prev;
     s->ntimers--;
     if (s->world)
         world_timer_clear(s->world, &t->timer);
-    luaL_unref(vm_state(s->vm), LUA_REGISTRYINDEX, t->fn);
-    free(t);
+    t->active = false;
+    release(t);
 }
 
 static int run(lua_State *L, void *arg)
 {
     struct script_timer *t = arg;
-    lua_rawgeti(L, LUA_REGISTRYINDEX, t->fn);
+    lua_rawgeti(L, LUA_REGISTRYINDEX, t->ref);
+    lua_getiuservalue(L, -1, 1);
     t->task = task_spawn(L, t->scripts, 0, t->what)->id;
     return 0;
 }
 
-static void due(struct script_timer *t)
+static void run_now(struct script_timer *t)
 {
     struct err err = {0};
     if (t->task && task_find(t->scripts, t->task))
@@ -88,13 +104,54 @@ static void due(struct script_timer *t)
         scripts_report(t->scripts, t->what, &err);
 }
 
+/* The runner gives it its task: many may be due at once. */
+static void due(struct script_timer *t)
+{
+    struct scripts *s = t->scripts;
+    if (t->is_due)
+        return;
+    t->is_due = true;
+    t->next_due = NULL;
+    if (s->due_last)
+        s->due_last->next_due = t;
+    else
+        s->due = t;
+    s->due_last = t;
+    task_arm_runner(s);
+}
+
+static struct script_timer *take_due(struct scripts *s)
+{
+    struct script_timer *t = s->due;
+    s->due = t->next_due;
+    if (!s->due)
+        s->due_last = NULL;
+    t->is_due = false;
+    return t;
+}
+
+void script_timer_run_due(struct scripts *s)
+{
+    int64_t start_ms = clock_mono_ms();
+    const struct script_timer *last = s->due_last;
+    for (bool more = last; more && s->due;) {
+        struct script_timer *t = take_due(s);
+        more = t != last && clock_mono_ms() - start_ms < SLICE_MS;
+        if (t->active)
+            run_now(t);
+        if (t->active && t->kind == KIND_AFTER)
+            stop(t);
+        else
+            release(t);
+    }
+}
+
 static void on_fire(struct timer *timer)
 {
     struct script_timer *t = CONTAINER_OF(timer, struct script_timer, timer);
     struct world *w = t->scripts->world;
     if (t->kind == KIND_AFTER) {
         due(t);
-        free_timer(t);
         return;
     }
     if (t->kind == KIND_EVERY) {
@@ -123,11 +180,22 @@ void script_timer_start_all(struct scripts *s)
 
 void script_timer_free_all(struct scripts *s)
 {
+    while (s->due)
+        release(take_due(s));
     while (s->timers)
-        free_timer(s->timers);
+        stop(s->timers);
 }
 
-/* Takes the function at index 2 and the text at index 3. */
+static void set_metatable(lua_State *L)
+{
+    if (luaL_newmetatable(L, metatable)) {
+        lua_pushboolean(L, false); /* a script that reached it could put a __gc of its own there */
+        lua_setfield(L, -2, "__metatable");
+    }
+    lua_setmetatable(L, -2);
+}
+
+/* Takes the function at index 2 and the text at index 3. Pushes the timer. */
 static struct script_timer *make(lua_State *L, enum kind kind)
 {
     struct scripts *s = scripts_of(L);
@@ -136,29 +204,29 @@ static struct script_timer *make(lua_State *L, enum kind kind)
     const char *what = luaL_checklstring(L, 3, &len);
     if (s->retired)
         api_error(L, "these scripts have been replaced by a reload; no new timers");
-    lua_pushvalue(L, 2);
-    int fn = luaL_ref(L, LUA_REGISTRYINDEX);
-    struct script_timer *t = malloc(sizeof *t + len + 1);
-    if (!t || (s->world && timers_reserve(&s->world->timers,
-                                          s->world->timers.count + s->mon->nsvcs + s->ntimers + s->ntasks + 16))) {
-        free(t);
-        luaL_unref(L, LUA_REGISTRYINDEX, fn);
-        luaL_error(L, "out of memory");
-        return NULL;
-    }
-    *t = (struct script_timer){
-        .scripts = s, .kind = kind, .timer.fire = on_fire, .id = ++s->last_id, .fn = fn, .next = s->timers};
+    struct script_timer *t = lua_newuserdatauv(L, sizeof *t + len + 1, 1);
+    *t = (struct script_timer){.scripts = s, .kind = kind, .timer.fire = on_fire, .next = s->timers};
     memcpy(t->what, what, len + 1);
+    set_metatable(L);
+    lua_pushvalue(L, 2);
+    lua_setiuservalue(L, -2, 1);
+    if (s->world &&
+        timers_reserve(&s->world->timers, s->world->timers.count + s->mon->nsvcs + s->ntimers + s->ntasks + 16))
+        luaL_error(L, "out of memory");
+    lua_pushvalue(L, -1);
+    t->ref = luaL_ref(L, LUA_REGISTRYINDEX);
+    t->active = true;
+    if (s->timers)
+        s->timers->prev = t;
     s->timers = t;
     s->ntimers++;
     return t;
 }
 
-static int begin(lua_State *L, struct script_timer *t)
+static int begin(struct script_timer *t)
 {
     if (t->scripts->world)
         start(t);
-    lua_pushinteger(L, (lua_Integer)t->id);
     return 1;
 }
 
@@ -169,7 +237,7 @@ static int by_seconds(lua_State *L, enum kind kind, double least)
         return luaL_argerror(L, 1, kind == KIND_EVERY ? "seconds, at least 0.01" : "seconds, not below 0");
     struct script_timer *t = make(L, kind);
     t->period_ms = (int64_t)ceil(seconds * 1000);
-    return begin(L, t);
+    return begin(t);
 }
 
 int script_timer_after(lua_State *L)
@@ -190,18 +258,14 @@ int script_timer_cron(lua_State *L)
         return api_error(L, "fm.cron: \"%s\": %s", lua_tostring(L, 1), err.text);
     struct script_timer *t = make(L, KIND_CRON);
     t->cron = cron;
-    return begin(L, t);
+    return begin(t);
 }
 
 int script_timer_cancel(lua_State *L)
 {
-    struct scripts *s = scripts_of(L);
-    uint64_t id = (uint64_t)luaL_checkinteger(L, 1);
-    struct script_timer *t = s->timers;
-    while (t && t->id != id)
-        t = t->next;
-    if (t)
-        free_timer(t);
-    lua_pushboolean(L, t != NULL);
+    struct script_timer *t = luaL_checkudata(L, 1, metatable);
+    lua_pushboolean(L, t->active);
+    if (t->active)
+        stop(t);
     return 1;
 }

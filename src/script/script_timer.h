@@ -9,8 +9,11 @@
 void script_timer_start_all(struct scripts *s);
 void script_timer_free_all(struct scripts *s);
 
+/* For the runner: those that are due get their tasks. */
+void script_timer_run_due(struct scripts *s);
+
 /* Functions of the raw table: after(seconds, fn, what), every(seconds, fn, what),
- * cron(text, fn, what) return a number; cancel(number) says whether there was one. */
+ * cron(text, fn, what) return the timer; cancel(timer) says whether it was still to come. */
 int script_timer_after(struct lua_State *L);
 int script_timer_every(struct lua_State *L);
 int script_timer_cron(struct lua_State *L);

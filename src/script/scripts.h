@@ -59,10 +59,11 @@ struct scripts {
     struct timer runner; /* resumes what is ready, outside of anybody's call */
     bool running;        /* it does so just now */
 
-    struct script_timer *timers;
+    struct script_timer *timers;         /* those to come */
+    struct script_timer *due, *due_last; /* those whose time has come, for the runner */
     struct script_call *calls;
     struct script_call *spawning; /* the one that is being started */
-    uint64_t last_id;             /* of tasks, timers and calls */
+    uint64_t last_id;             /* of tasks and calls */
 
     struct event_listener listener;
     bool listening;

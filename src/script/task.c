@@ -3,6 +3,7 @@
 #include "api.h"
 #include "clock.h"
 #include "monitor.h"
+#include "script_timer.h"
 #include "vm.h"
 #include "world.h"
 
@@ -19,10 +20,10 @@
 
 /* ---- being resumed */
 
-static void arm_runner(struct scripts *s, int64_t after_ms)
+void task_arm_runner(struct scripts *s)
 {
     if (s->world && !s->runner.place)
-        world_timer_set(s->world, &s->runner, after_ms);
+        world_timer_set(s->world, &s->runner, 0);
 }
 
 void task_wake(struct task *t)
@@ -32,13 +33,14 @@ void task_wake(struct task *t)
     if (t->ready)
         return;
     t->ready = true;
+    t->prev_ready = s->ready_last;
     t->next_ready = NULL;
     if (s->ready_last)
         s->ready_last->next_ready = t;
     else
         s->ready = t;
     s->ready_last = t;
-    arm_runner(s, 0);
+    task_arm_runner(s);
 }
 
 static void stop_waiting(struct task *t)
@@ -85,15 +87,14 @@ static void unready(struct task *t)
     struct scripts *s = t->scripts;
     if (!t->ready)
         return;
-    struct task *before = NULL;
-    for (struct task *p = s->ready; p && p != t; p = p->next_ready)
-        before = p;
-    if (before)
-        before->next_ready = t->next_ready;
+    if (t->prev_ready)
+        t->prev_ready->next_ready = t->next_ready;
     else
         s->ready = t->next_ready;
-    if (s->ready_last == t)
-        s->ready_last = before;
+    if (t->next_ready)
+        t->next_ready->prev_ready = t->prev_ready;
+    else
+        s->ready_last = t->prev_ready;
     t->ready = false;
 }
 
@@ -169,22 +170,20 @@ void task_on_run(struct timer *runner)
     struct scripts *s = CONTAINER_OF(runner, struct scripts, runner);
     int64_t start_ms = clock_mono_ms();
     s->running = true; /* whatever ends, it is not freed under our feet */
+    script_timer_run_due(s);
     scripts_deliver(s);
     /* What becomes ready meanwhile waits for the next turn, so that tasks that wake each other do not keep the loop. */
     struct task *last = s->ready_last;
     while (s->ready) {
         struct task *t = s->ready;
-        s->ready = t->next_ready;
-        if (!s->ready)
-            s->ready_last = NULL;
-        t->ready = false;
         bool was_last = t == last;
+        unready(t);
         resume(t);
         if (was_last || clock_mono_ms() - start_ms >= SLICE_MS)
             break;
     }
-    if (s->ready || s->events)
-        arm_runner(s, 0);
+    if (s->ready || s->events || s->due)
+        task_arm_runner(s);
     s->running = false;
     scripts_rest(s);
 }

@@ -10,8 +10,8 @@
 #include <lua.h>
 
 struct task {
-    struct task *prev, *next; /* of scripts->tasks */
-    struct task *next_ready;
+    struct task *prev, *next;             /* of scripts->tasks */
+    struct task *prev_ready, *next_ready; /* of scripts->ready */
     struct scripts *scripts;
     uint64_t id;
     lua_State *co;
@@ -79,7 +79,8 @@ void task_join(struct task *t, struct task *other);
 /* Forgets it without running it again. */
 void task_free(struct task *t);
 
-/* The runner of a world of scripts. */
+/* The runner of a world of scripts, and that there is something for it. */
+void task_arm_runner(struct scripts *s);
 void task_on_run(struct timer *runner);
 
 #endif

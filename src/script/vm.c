@@ -21,7 +21,7 @@
 #define DESCRIBE_BYTES ((size_t)65536) /* more than the cap, to say that the cap was reached */
 #define STRING_HEAD 64                 /* what Lua keeps before a string, and more */
 #define OVER_BUDGET "over budget: more than %d ms in one turn"
-#define CLOSE_DEPTH_MAX 8              /* each close may use all the C stack that Lua allows itself */
+#define CLOSE_DEPTH_MAX 8 /* each close may use all the C stack that Lua allows itself */
 
 struct vm {
     lua_State *L;

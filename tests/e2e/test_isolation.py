@@ -100,3 +100,48 @@ def test_a_policy_or_a_handler_that_is_stuck_holds_up_nothing(monitor):
         wait_until(lambda n=n: monitor.get("seen", format="json").json()["seen"] == n, what="the last handler")
     decisions = [str(event) for event in monitor.events(kind="decision")]
     assert "over budget" in decisions[0] and "__tostring fails" in decisions[1]
+
+
+STORM = """
+local worst, last, ran = 0, nil, 0
+fm.every(0.02, function()
+  local now = fm.now()
+  if last then worst = math.max(worst, now - last) end
+  last = now
+end)
+fm.command{ name = "seen", help = "?", run = function() return { worst = worst, ran = ran } end }
+fm.command{ name = "timers", help = "?", run = function()
+  local at = fm.now() + 4
+  for _ = 1, 150 do
+    for _ = 1, 200 do fm.after(at - fm.now(), function() ran = ran + 1 end) end
+    fm.sleep(0)
+  end
+  return fm.now() < at, "too slow"
+end }
+fm.command{ name = "tasks", help = "?", run = function() -- they end with it, before their first turn
+  for _ = 1, 30000 do fm.spawn(function() ran = ran + 1 end) end
+end }
+"""
+
+
+def test_what_comes_due_all_at_once_holds_up_nothing(monitor):
+    write(monitor, "storm", STORM)
+    monitor.conf(lua={"memory_mb": 256, "budget_ms": 5000})
+    monitor.start()
+    assert monitor.get("timers", timeout=60).status == 200
+    wait_until(lambda: monitor.get("seen", format="json").json()["ran"] == 30000, what="all timers")
+    assert monitor.get("tasks", timeout=60).status == 200
+    seen = monitor.get("seen", format="json").json()
+    assert seen["ran"] == 30000
+    assert seen["worst"] < (5 if is_sanitized() else 1)
+
+
+def test_timers_are_memory_of_the_scripts(monitor):
+    write(monitor, "fill", """fm.command{ name = "fill", help = "?", run = function()
+      local n = 0
+      while pcall(function() for _ = 1, 100 do fm.after(1e6, print) n = n + 1 end end) do fm.sleep(0) end
+      return { n = n }
+    end }""")
+    monitor.conf(lua={"memory_mb": 4})
+    monitor.start()
+    assert 1000 < monitor.get("fill", timeout=60, format="json").json()["n"] < 4 * 2**20 / 100
