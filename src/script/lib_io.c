@@ -9,9 +9,11 @@
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #define FILES_MAX 64 /* open at a time; the monitor needs descriptors too */
@@ -73,8 +75,9 @@ static int file_collect(lua_State *L)
     return 0;
 }
 
-/* Opens a regular file; -errno else. A FIFO or a device is not even opened: that alone can wait, or do something. What
- * was there is cut off only when it is certain what it is. */
+/* Opens a regular file; -errno else. What is in /proc is only read: the monitor's own memory is there. A FIFO or a
+ * device is not even opened: that alone can wait, or do something. What was there is cut off only when it is certain
+ * what it is. */
 static int open_regular(const char *path, int flags, bool cut)
 {
     struct stat st;
@@ -83,7 +86,10 @@ static int open_regular(const char *path, int flags, bool cut)
     int fd = open(path, flags | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0666);
     if (fd < 0)
         return -errno;
-    int rc = fstat(fd, &st) != 0 ? -errno : !S_ISREG(st.st_mode) ? -ENODEV : 0;
+    struct statfs fs;
+    int rc = fstat(fd, &st) != 0 || fstatfs(fd, &fs) != 0 ? -errno : !S_ISREG(st.st_mode) ? -ENODEV : 0;
+    if (rc == 0 && fs.f_type == PROC_SUPER_MAGIC && (flags & O_ACCMODE) != O_RDONLY)
+        rc = -EROFS;
     if (rc == 0 && cut && st.st_size > 0 && ftruncate(fd, 0) != 0)
         rc = -errno;
     if (rc == 0)

@@ -261,6 +261,7 @@ static void test_files(void **state)
            "  local f, msg, code = io.open(path, mode) assert(f == nil and msg == path .. ': ' .. why and code > 0, "
            "msg) end\n"
            "for _, mode in ipairs{'r', 'w', 'r+', 'a'} do\n"
+           "  if mode ~= 'r' then refused('/proc/self/mem', mode, 'Read-only file system') end\n"
            "  refused(dir .. '/fifo', mode, 'no regular file') refused('/dev/null', mode, 'no regular file')\n"
            "  refused(dir, mode, 'Is a directory') refused(dir .. '/no/where', mode, 'No such file or directory') end\n"
            "refused('/proc/self/fd/0/x', 'r', 'Not a directory')\n"
