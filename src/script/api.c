@@ -10,6 +10,7 @@
 #include "script_timer.h"
 #include "task.h"
 #include "vm.h"
+#include "vmerror.h"
 #include "world.h"
 
 #include <lua.h>
@@ -26,8 +27,6 @@
 
 /* ---- errors */
 
-#define LIBRARY "@lua/fm/"
-
 int api_error(lua_State *L, const char *fmt, ...)
 {
     char text[512];
@@ -35,14 +34,8 @@ int api_error(lua_State *L, const char *fmt, ...)
     va_start(ap, fmt);
     vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
-    lua_Debug ar = {.currentline = 0};
-    for (int level = 1; lua_getstack(L, level, &ar); level++) {
-        lua_getinfo(L, "Sl", &ar);
-        if (ar.currentline > 0 && strncmp(ar.source, LIBRARY, sizeof LIBRARY - 1) != 0)
-            break;
-        ar.currentline = 0;
-    }
-    if (ar.currentline > 0)
+    lua_Debug ar;
+    if (vmerror_script_line(L, &ar))
         lua_pushfstring(L, "%s:%d: %s", ar.short_src, ar.currentline, text);
     else
         lua_pushstring(L, text);

@@ -66,7 +66,7 @@ int script_event_wait_state(lua_State *L)
     int64_t timeout_ms = task_timeout_ms(L, 3);
     enum machine_state state = machine_state_named(wanted);
     if (state == MACHINE_STATES)
-        return luaL_error(
+        return api_error(
             L, "svc:wait: there is no state \"%s\"; there are down, waiting, starting, up, stopping, failed", wanted);
     const struct service *svc = monitor_find(s->mon, name);
     if (!svc) {

@@ -234,7 +234,7 @@ static int by_seconds(lua_State *L, enum kind kind, double least)
 {
     lua_Number seconds = luaL_checknumber(L, 1);
     if (!(seconds >= least) || seconds > SECONDS_MAX)
-        return luaL_argerror(L, 1, kind == KIND_EVERY ? "seconds, at least 0.01" : "seconds, not below 0");
+        return api_error(L, kind == KIND_EVERY ? "fm.every: seconds, at least 0.01" : "fm.after: seconds, not below 0");
     struct script_timer *t = make(L, kind);
     t->period_ms = (int64_t)ceil(seconds * 1000);
     return begin(t);

@@ -149,18 +149,13 @@ void vm_look(struct lua_State *L)
         raise_tripped(L, 1);
 }
 
-/* The first line of Lua that leads to what is being done. */
+/* The line of a script that leads to what is being done. */
 static void note_place(struct vm *vm)
 {
     lua_Debug ar;
     vm->place[0] = 0;
-    for (int level = 0; lua_getstack(vm->running, level, &ar); level++) {
-        lua_getinfo(vm->running, "Sl", &ar);
-        if (ar.currentline <= 0)
-            continue;
+    if (vmerror_script_line(vm->running, &ar))
         snprintf(vm->place, PLACE_SIZE, "%s:%d: ", ar.short_src, ar.currentline);
-        return;
-    }
 }
 
 /* The clock is looked at after this very instruction: large things have come, or all garbage was collected. */

@@ -6,6 +6,7 @@
 
 #include <string.h>
 
+#define LIBRARY "lua/fm/"
 #define DEEP 1000       /* levels of a stack */
 #define LEVELS_SHOWN 20 /* of a deep one */
 
@@ -67,6 +68,28 @@ void vmerror_traceback(struct lua_State *L, struct lua_State *of, const char *me
     lua_concat(L, 2);
 }
 
+bool vmerror_script_line(struct lua_State *of, struct lua_Debug *ar)
+{
+    for (int level = 0; lua_getstack(of, level, ar); level++) {
+        lua_getinfo(of, "Sl", ar);
+        if (ar->currentline > 0 && strncmp(ar->source, "@" LIBRARY, sizeof LIBRARY) != 0)
+            return true;
+    }
+    return false;
+}
+
+/* What the library was given wrongly is a mistake of the script that called it: the message on the top, when it has a
+ * place in the library, gets that of the script. */
+static void name_script(lua_State *L, lua_State *of)
+{
+    const char *text = lua_tostring(L, -1), *rest = strstr(text, ": ");
+    lua_Debug ar;
+    if (strncmp(text, LIBRARY, sizeof LIBRARY - 1) != 0 || !rest || !vmerror_script_line(of, &ar))
+        return;
+    lua_pushfstring(L, "%s:%d%s", ar.short_src, ar.currentline, rest);
+    lua_remove(L, -2);
+}
+
 /* Replaces the message on the top by one with the traceback of a thread; one that has it already (it was raised again)
  * stays. */
 static void add_traceback(lua_State *L, lua_State *of, int level)
@@ -78,6 +101,7 @@ static void add_traceback(lua_State *L, lua_State *of, int level)
 int vmerror_describe(struct lua_State *L)
 {
     push_message(L, 1);
+    name_script(L, L);
     add_traceback(L, L, 1);
     return 1;
 }
@@ -85,6 +109,7 @@ int vmerror_describe(struct lua_State *L)
 int vmerror_describe_dead(struct lua_State *L)
 {
     push_message(L, 2);
+    name_script(L, lua_touserdata(L, 1));
     add_traceback(L, lua_touserdata(L, 1), 0);
     return 1;
 }

@@ -59,6 +59,34 @@ fm.test("a command that returns nil or false, and why, has failed", function(t)
   t:ok(t:command("returns").ok)
 end)
 
+local wrong = {
+  function() fm.log.info("%d", "x") end,
+  function(req) req:write("%d", "x") end,
+  function() fm.after("x", print) end,
+  function() fm.after(-1, print) end,
+  function() fm.every(0, print) end,
+  function() fm.cron("x", print) end,
+  function() fm.service("web"):signal() end,
+  function() fm.service("web"):wait("up", "x") end,
+  function() fm.service("web"):wait("nowhere") end,
+  function() fm.service("web"):start("x") end,
+  function() fm.service("web"):log("x") end,
+  function() fm.spawn(print):join("x") end,
+  function() while true do fm.now() end end,
+}
+
+fm.command { name = "wrong", args = { n = { type = "number" } }, run = function(req) wrong[req.args.n](req) end }
+
+fm.test("what is used wrongly is told with the line of the script", function(t)
+  t:service{ name = "web" }
+  for n in ipairs(wrong) do
+    local r = t:command("wrong", { n = n })
+    t:eq(r.outcome, "error", n)
+    t:ok(r.text:find("^%S*library_test.lua:%d+: "), r.text)
+    t:logged(r.text)
+  end
+end)
+
 fm.test("what a file defines can't be defined later", function(t)
   for call, define in pairs{ ["fm.overlay"] = function() fm.overlay(function() end) end,
     ["fm.policy"] = function() fm.policy("late", function() end) end,
