@@ -33,6 +33,9 @@ function fm.http(given)
   door.keys("fm.http", given, HTTP_KEYS)
   local options = {}
   for key, value in next, given do options[key] = value end
+  if given.headers ~= nil and type(given.headers) ~= "table" then
+    door.wrong("fm.http: headers: a table expected, got a %s", type(given.headers))
+  end
   options.headers = header_lines(given.headers)
   return raw.http(options)
 end

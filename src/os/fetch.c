@@ -12,6 +12,7 @@
 #define MAX_REDIRECTS 5L
 #define MAX_HEADER_BYTES (256 * 1024)
 #define KEPT_CONNECTIONS 8L
+#define MAX_CONNECTIONS 100L /* at a time; further requests wait, and their timeout runs */
 
 struct fetcher {
     uv_loop_t *loop;
@@ -166,6 +167,7 @@ static bool get_ready(struct fetcher *f, struct err *err)
     f->api->multi_setopt(f->multi, CURLMOPT_TIMERFUNCTION, on_set_timer);
     f->api->multi_setopt(f->multi, CURLMOPT_TIMERDATA, f);
     f->api->multi_setopt(f->multi, CURLMOPT_MAXCONNECTS, KEPT_CONNECTIONS);
+    f->api->multi_setopt(f->multi, CURLMOPT_MAX_TOTAL_CONNECTIONS, MAX_CONNECTIONS);
     return true;
 }
 

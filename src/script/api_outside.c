@@ -12,16 +12,26 @@
 #include <string.h>
 
 #define ARGS_MAX 1000
+#define EXECS_MAX 100 /* at a time; the monitor needs descriptors and processes too */
 #define TIMEOUT_S 30.0
 #define TIMEOUT_MAX_S 86400.0
 #define OUTPUT_BYTES (1024 * 1024)
 #define OUTPUT_MAX ((int)VM_STRING_MAX) /* it becomes a string */
 
-/* A field of the options table at that index; the value is left on the stack. */
+/* Pushes a field of the options table at that index, which is nil or of that type; false: nil. */
+static bool field(lua_State *L, int options, const char *key, int type, const char *call)
+{
+    int given = lua_getfield(L, options, key);
+    if (given != LUA_TNIL && !(type == LUA_TNUMBER ? lua_isnumber(L, -1) : lua_isstring(L, -1)))
+        api_error(L, "%s: %s: a %s expected, got a %s", call, key, lua_typename(L, type), lua_typename(L, given));
+    return given != LUA_TNIL;
+}
+
+/* Fields of the options table at that index; the value is left on the stack. */
+
 static double seconds(lua_State *L, int options, const char *call)
 {
-    lua_getfield(L, options, "timeout");
-    lua_Number s = luaL_optnumber(L, -1, TIMEOUT_S);
+    lua_Number s = field(L, options, "timeout", LUA_TNUMBER, call) ? lua_tonumber(L, -1) : TIMEOUT_S;
     if (!(s > 0) || s > TIMEOUT_MAX_S)
         api_error(L, "%s: timeout: seconds, above 0 up to a day", call);
     return s;
@@ -29,18 +39,17 @@ static double seconds(lua_State *L, int options, const char *call)
 
 static size_t bytes(lua_State *L, int options, const char *call)
 {
-    lua_getfield(L, options, "max");
-    lua_Integer n = luaL_optinteger(L, -1, OUTPUT_BYTES);
-    if (n < 1 || n > OUTPUT_MAX)
+    lua_Number n = field(L, options, "max", LUA_TNUMBER, call) ? lua_tonumber(L, -1) : OUTPUT_BYTES;
+    if (!(n >= 1) || n > OUTPUT_MAX)
         api_error(L, "%s: max: bytes, from 1 to %d", call, OUTPUT_MAX);
     return (size_t)n;
 }
 
-static const char *text(lua_State *L, int options, const char *key, size_t *len)
+static const char *text(lua_State *L, int options, const char *key, size_t *len, const char *call)
 {
     if (len)
         *len = 0;
-    return lua_getfield(L, options, key) == LUA_TNIL ? NULL : luaL_checklstring(L, -1, len);
+    return field(L, options, key, LUA_TSTRING, call) ? lua_tolstring(L, -1, len) : NULL;
 }
 
 static void set_bytes(lua_State *L, const char *key, const char *data, size_t len)
@@ -64,14 +73,39 @@ static char *copy_bytes(const char *data, size_t len)
 
 struct execution {
     struct task *task;
+    struct scripts *scripts;
+    bool counted; /* among those that run */
     void *handle;
     struct exec_result r;
     char *out, *err;
 };
 
+static void unwait_turn(struct task *t)
+{
+    (void)t; /* whoever leaves looks at the tasks themselves */
+}
+
+/* The place goes to the one that has waited longest, or is free. */
+static void leave(struct scripts *s)
+{
+    struct task *first = NULL;
+    for (struct task *t = s->tasks; t; t = t->next) /* the latest comes first */
+        if (t->unwait == unwait_turn)
+            first = t;
+    if (!first) {
+        s->nexecs--;
+        return;
+    }
+    ((struct execution *)first->waiting)->counted = true;
+    first->unwait = NULL;
+    task_wake(first);
+}
+
 static void drop_execution(void *result)
 {
     struct execution *x = result;
+    if (x->counted)
+        leave(x->scripts);
     free(x->out);
     free(x->err);
     free(x);
@@ -141,28 +175,27 @@ static const char **list(lua_State *L, int table, const char *call, size_t *coun
     return items;
 }
 
-/* exec{program, argument..., timeout=, max=, input=, dir=} */
-static int raw_exec(lua_State *L)
+/* What it points to stays on the stack. */
+static struct exec_spec read_spec(lua_State *L)
 {
-    struct scripts *s = scripts_acting(L, "fm.exec");
-    struct task *t = task_current(L, "fm.exec");
     size_t n;
-    luaL_checktype(L, 1, LUA_TTABLE);
     const char **argv = list(L, 1, "fm.exec", &n);
     if (!n)
-        return api_error(L, "fm.exec: a program must be named: fm.exec{ \"df\", \"-h\" }");
+        api_error(L, "fm.exec: a program must be named: fm.exec{ \"df\", \"-h\" }");
     struct exec_spec spec = {.argv = (char *const *)argv, .timeout_ms = (int64_t)(seconds(L, 1, "fm.exec") * 1000)};
     spec.max_output = bytes(L, 1, "fm.exec");
-    spec.dir = text(L, 1, "dir", NULL);
-    spec.input = text(L, 1, "input", &spec.input_len);
-    struct execution *x = calloc(1, sizeof *x);
-    if (!x)
-        return luaL_error(L, "out of memory");
-    task_keep(t, x, drop_execution);
-    x->task = t;
+    spec.dir = text(L, 1, "dir", NULL, "fm.exec");
+    spec.input = text(L, 1, "input", &spec.input_len, "fm.exec");
+    return spec;
+}
+
+static int execute(lua_State *L, struct task *t, struct execution *x, const struct exec_spec *spec)
+{
+    struct outside *outside = t->scripts->outside;
     struct err err = {0};
-    x->handle = s->outside->ops->exec(s->outside, &spec, on_executed, x, &err);
+    x->handle = outside->ops->exec(outside, spec, on_executed, x, &err);
     if (!x->handle) {
+        task_keep(t, NULL, NULL);
         lua_pushnil(L);
         lua_pushstring(L, err.text);
         return 2;
@@ -170,6 +203,40 @@ static int raw_exec(lua_State *L)
     t->waiting = x;
     t->unwait = unwait_execution;
     return task_wait(L, t, -1, executed);
+}
+
+static int on_turn(lua_State *L, int status, lua_KContext context)
+{
+    (void)status;
+    (void)context;
+    struct task *t = task_resumed(L);
+    struct execution *x = t->brought.data;
+    const struct exec_spec spec = read_spec(L);
+    t->brought = (struct task_result){0};
+    task_keep(t, x, drop_execution);
+    return execute(L, t, x, &spec);
+}
+
+/* exec{program, argument..., timeout=, max=, input=, dir=} */
+static int raw_exec(lua_State *L)
+{
+    struct scripts *s = scripts_acting(L, "fm.exec");
+    struct task *t = task_current(L, "fm.exec");
+    luaL_checktype(L, 1, LUA_TTABLE);
+    const struct exec_spec spec = read_spec(L);
+    struct execution *x = calloc(1, sizeof *x);
+    if (!x)
+        return luaL_error(L, "out of memory");
+    *x = (struct execution){.task = t, .scripts = s};
+    task_keep(t, x, drop_execution);
+    if (s->nexecs < EXECS_MAX) {
+        s->nexecs++;
+        x->counted = true;
+        return execute(L, t, x, &spec);
+    }
+    t->waiting = x;
+    t->unwait = unwait_turn;
+    return task_wait(L, t, -1, on_turn);
 }
 
 /* ---- HTTP */
@@ -262,12 +329,12 @@ static int raw_http(lua_State *L)
     struct fetch_spec spec = {.headers = list(L, lua_gettop(L), "fm.http: headers", &n),
                               .timeout_ms = (int64_t)(seconds(L, 1, "fm.http") * 1000)};
     spec.max_body = bytes(L, 1, "fm.http");
-    spec.url = text(L, 1, "url", NULL);
+    spec.url = text(L, 1, "url", NULL, "fm.http");
     if (!spec.url)
         return api_error(L, "fm.http: url must be given");
-    spec.method = text(L, 1, "method", NULL);
-    spec.ca_file = text(L, 1, "ca", NULL);
-    spec.body = text(L, 1, "body", &spec.body_len);
+    spec.method = text(L, 1, "method", NULL, "fm.http");
+    spec.ca_file = text(L, 1, "ca", NULL, "fm.http");
+    spec.body = text(L, 1, "body", &spec.body_len, "fm.http");
     lua_getfield(L, 1, "insecure");
     spec.insecure = lua_toboolean(L, -1);
     struct retrieval *x = calloc(1, sizeof *x);

@@ -41,6 +41,9 @@ static int ask(lua_State *L, void *arg)
     struct decision *d = q->out;
     d->kind = (enum decision_kind)luaL_checkoption(L, -4, NULL, kinds);
     lua_Number after = luaL_optnumber(L, -3, 0);
+    if (!(after >= 0 && after <= AFTER_MAX)) /* an answer is a table, and what is in it can be changed */
+        return luaL_error(L, "policy \"%s\" must wait from 0 seconds to ten years, not %f", q->service->conf->policy,
+                          (LUAI_UACNUMBER)after);
     const char *reason = lua_tostring(L, -2), *place = luaL_checkstring(L, -1);
     d->delay_ms = d->kind == DECISION_RESTART ? (int64_t)ceil(after * 1000) : 0;
     /* How long it waits is told with the event. */

@@ -59,6 +59,8 @@ struct scripts {
     struct timer runner; /* resumes what is ready, outside of anybody's call */
     bool running;        /* it does so just now */
 
+    size_t nexecs; /* helper processes of tasks that run */
+
     struct script_timer *timers;         /* those to come */
     struct script_timer *due, *due_last; /* those whose time has come, for the runner */
     struct script_call *calls;

@@ -1,8 +1,11 @@
 """Scripts that do what they must not: the monitor goes on, soon, and as it was."""
 
+import http.server
+import socket
+import threading
 import time
 
-from harness import is_sanitized, kill, wait_until
+from harness import children, is_sanitized, kill, wait_until
 
 # What each would do if it were let. True: it is stopped and told so; False: what it did is no error.
 EVIL = {
@@ -145,3 +148,77 @@ def test_timers_are_memory_of_the_scripts(monitor):
     monitor.conf(lua={"memory_mb": 4})
     monitor.start()
     assert 1000 < monitor.get("fill", timeout=60, format="json").json()["n"] < 4 * 2**20 / 100
+
+
+class Slow(http.server.BaseHTTPRequestHandler):
+    """Answers late, and counts how many wait for it."""
+
+    now, most, lock = 0, 0, threading.Lock()
+
+    def do_GET(self):
+        with self.lock:
+            Slow.now += 1
+            Slow.most = max(Slow.most, Slow.now)
+        time.sleep(1)
+        with self.lock:
+            Slow.now -= 1
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *_):
+        pass
+
+
+class Server(http.server.ThreadingHTTPServer):
+    request_queue_size = 500
+
+
+CROWD = """
+local asked = false
+local function all_well(what)
+  local well, items = 0, {}
+  for i = 1, 150 do items[i] = i end
+  assert(fm.parallel(items, function() if what() then well = well + 1 end end))
+  return { well = well }
+end
+fm.command{ name = "sleepers", help = "?", run = function()
+  for _ = 1, 150 do fm.spawn(fm.exec, { "sleep", "1000" }) end
+  fm.spawn(function() asked = true end) -- tasks have their first turn in order
+  fm.sleep(1000)
+end }
+fm.command{ name = "asked", help = "?", run = function() return { asked = asked } end }
+fm.command{ name = "helpers", help = "?", run = function()
+  return all_well(function() return fm.exec{ "true" }.code == 0 end)
+end }
+fm.command{ name = "requests", help = "?", args = { url = "whom" }, run = function(req)
+  return all_well(function() return fm.http{ url = req.args.url }.status == 200 end)
+end }
+"""
+
+
+def test_only_so_many_helpers_run_at_a_time(monitor):
+    write(monitor, "crowd", CROWD)
+    monitor.conf()
+    monitor.start()
+    with socket.create_connection(("127.0.0.1", int(monitor.address.rsplit(":", 1)[1]))) as caller:
+        caller.sendall(b"GET /?command=sleepers HTTP/1.0\r\n\r\n")
+        wait_until(lambda: monitor.get("asked", format="json").json()["asked"], what="all have asked", timeout=60)
+        first = set(children(monitor.pid))
+        assert len(first) == 100
+        kill(min(first))
+        wait_until(lambda: set(children(monitor.pid)) - first, what="the next one")
+        assert len(children(monitor.pid)) == 100
+    wait_until(lambda: not children(monitor.pid), what="their end with the command")
+    assert monitor.get("helpers", timeout=120, format="json").json()["well"] == 150
+
+
+def test_only_so_many_requests_are_on_at_a_time(monitor):
+    write(monitor, "crowd", CROWD)
+    monitor.conf()
+    monitor.start()
+    server = Server(("127.0.0.1", 0), Slow)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    answer = monitor.get("requests", timeout=60, url=f"http://127.0.0.1:{server.server_port}/", format="json")
+    server.shutdown()
+    assert answer.json()["well"] == 150
+    assert 1 < Slow.most <= 100

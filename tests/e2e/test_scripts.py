@@ -126,6 +126,9 @@ end)
     ("while true do end", r"policy bad failed \(.*over budget"),
     ("return 7", r"policy bad failed \(.*must return fm.restart"),
     ("fm.sleep(1)", r"policy bad failed \(.*fm.sleep waits"),
+    ("local d = fm.restart(1) d.after = 0 / 0 return d", r"policy bad failed \(.*from 0 seconds to ten years, not -?nan"),
+    ("return setmetatable({ kind = 'restart', after = -1e300, where = '' }, { __metatable = 'decision' })",
+     r"policy bad failed \(.*from 0 seconds to ten years, not -1e\+300"),
     ("return nil", r"the core's policy"),
 ])
 def test_a_broken_policy_leaves_the_core_to_decide(scripted, body, reason):
@@ -253,6 +256,18 @@ fm.command { name = "sly", services = "none", run = function(req)
   return fm.exec(setmetatable(given, { __index = function() given[2] = nil; collectgarbage() end })).stdout
 end }""")
     assert m.cli("-sly").stdout == "x" * 100 + "\n"
+
+
+@pytest.mark.parametrize("call, message", [
+    ("fm.exec{ 'true', timeout = 'x' }", "fm.exec: timeout: a number expected, got a string"),
+    ("fm.exec{ 'true', max = 0 }", "fm.exec: max: bytes, from 1 to 4194304"),
+    ("fm.exec{ 'true', dir = {} }", "fm.exec: dir: a string expected, got a table"),
+    ("fm.http{ url = true }", "fm.http: url: a string expected, got a boolean"),
+    ("fm.http{ url = 'http://x', headers = 7 }", "fm.http: headers: a table expected, got a number"),
+])
+def test_options_that_are_wrong_are_told_by_name(scripted, call, message):
+    m = scripted(f'fm.command {{ name = "wrong", services = "none", run = function() {call} end }}')
+    assert m.cli("-wrong").stderr == f"Error: lua/site.lua:1: {message}\n"
 
 
 FLOOD = """
