@@ -360,8 +360,7 @@ static int step_banner(struct console_rotate *r)
 
 static int step_free(struct console_rotate *r)
 {
-    console_free_hollow(r);
-    console_copy_flush(r->fd, r->intent.from);
+    console_free_prepare(r);
     int64_t length = console_rotate_length_of(r);
     lock_front(r);
     int e = console_free_front(r);

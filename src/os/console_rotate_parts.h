@@ -36,8 +36,8 @@ int console_rotate_set_time(struct console_rotate *r);
 
 /* console_free.c: */
 
-/* Gives blocks and cached pages back, so that the rest is quick. */
-void console_free_hollow(struct console_rotate *r);
+/* All of it that can be done while others write, so that console_free_front is quick. */
+void console_free_prepare(const struct console_rotate *r);
 
 /* Takes away what stands before the banner, in the best way there is; or, without room for one, takes the copy back
  * when the log can't be emptied. The front is locked. 0 or -errno. */
