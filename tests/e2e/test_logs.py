@@ -208,6 +208,28 @@ def test_a_monitor_killed_at_any_moment_loses_nothing(monitor, parent):
         shutil.rmtree(base)
 
 
+def test_a_file_system_that_takes_no_lines_away_is_told_of_once(monitor):
+    """There a log is emptied when nobody has written for a moment; how often is counted."""
+    base = Path(tempfile.mkdtemp(prefix="fm-logs-", dir="/dev/shm"))
+    try:
+        base.chmod(0o755)
+        logs = [base / f"{name}.log" for name in "abc"]
+        text = "".join(f"{i} 0123456789012345678901234567890123456789\n" for i in range(1000))
+        for log in logs:
+            write(log, text, days_ago(1))
+        monitor.conf(svrs={log.stem: {"cmd": "sleep 1000", "log": str(log)} for log in logs})
+        monitor.start()
+        monitor.wait_up()
+        wait_until(lambda: all(map(settled, logs)) and not any(map(lines_of, logs)), what="all of them are rotated")
+        wait_until(lambda: "fota_monitor_log_rotations_total 3\n" in monitor.http("/metrics").text, what="it is known")
+        assert [day_file(log, days_ago(1)).read_text() for log in logs] == [text] * 3
+        assert "fota_monitor_log_emptied_total 3\n" in monitor.http("/metrics").text
+        assert monitor.stderr().count("can't take lines away from the front of a file") == 1
+        assert not monitor.events(kind="log")
+    finally:
+        shutil.rmtree(base)
+
+
 def test_a_shared_log_moves_once(monitor):
     log = monitor.root / "both.log"
     monitor.conf(svrs=writers(monitor, "a", "b", log=log), log={"max_size": "64K"})
