@@ -8,8 +8,11 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-#define CHUNK (4 << 20)        /* between two looks at *stop, and the most that is dirty */
-#define BLOCK (256 << 10)      /* copied by hand at a time */
+#define CHUNK (4 << 20)   /* between two looks at *stop, and the most that is dirty */
+#define BLOCK (256 << 10) /* copied by hand at a time */
+#define SHARE 4           /* a copy is at work one part in so many of the time */
+#define REST_MAX_NS 200000000
+#define NAP_NS 50000000        /* between two looks at *stop while resting */
 #define FLUSH_ENOUGH (1 << 20) /* dirty bytes that may be left */
 #define FLUSHES 8
 
@@ -74,10 +77,32 @@ static void write_back(int fd, int64_t at, int64_t len)
     posix_fadvise(fd, at - CHUNK, CHUNK, POSIX_FADV_DONTNEED);
 }
 
+int64_t console_copy_ns(clockid_t clock)
+{
+    struct timespec t = {0};
+    clock_gettime(clock, &t);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+void console_copy_rest(int64_t ns, const atomic_bool *stop)
+{
+    for (; ns > 0 && !(stop && atomic_load(stop)); ns -= NAP_NS)
+        nanosleep(&(struct timespec){.tv_nsec = MIN(ns, NAP_NS)}, NULL);
+}
+
+/* The scheduler shares out processors to groups of threads: where they are scarce, a thread that is always at work
+ * takes the loop's share with its own. What was waited for the disk counts as rest. */
+static void rest(int64_t began, int64_t cpu, const atomic_bool *stop)
+{
+    int64_t used = console_copy_ns(CLOCK_THREAD_CPUTIME_ID) - cpu, gone = console_copy_ns(CLOCK_MONOTONIC) - began;
+    console_copy_rest(MIN(used * SHARE - gone, REST_MAX_NS), stop);
+}
+
 int console_copy(int in, int64_t from, int64_t to, int out, int64_t at, const atomic_bool *stop)
 {
     while (from < to) {
         int64_t len = MIN(to - from, CHUNK);
+        int64_t began = console_copy_ns(CLOCK_MONOTONIC), cpu = console_copy_ns(CLOCK_THREAD_CPUTIME_ID);
         if (stop && atomic_load(stop))
             return -ECANCELED;
         int r = copy_chunk(in, from, len, out, at);
@@ -86,6 +111,8 @@ int console_copy(int in, int64_t from, int64_t to, int out, int64_t at, const at
         write_back(out, at, len);
         from += len;
         at += len;
+        if (from < to)
+            rest(began, cpu, stop);
     }
     return 0;
 }

@@ -6,10 +6,17 @@
 #include "base.h"
 
 #include <stdatomic.h>
+#include <time.h>
 
-/* Copies bytes [from, to) of `in` to offset `at` of `out`. 0 or -errno: -ECANCELED when *stop was
- * set, -ESTALE when `in` ends before `to`. */
+/* Copies bytes [from, to) of `in` to offset `at` of `out`; at work a quarter of the time at most. 0 or -errno:
+ * -ECANCELED when *stop was set, -ESTALE when `in` ends before `to`. */
 int console_copy(int in, int64_t from, int64_t to, int out, int64_t at, const atomic_bool *stop);
+
+/* Waits for so many ns; not much longer once *stop is set. */
+void console_copy_rest(int64_t ns, const atomic_bool *stop);
+
+/* A clock of clock_gettime in ns. */
+int64_t console_copy_ns(clockid_t clock);
 
 /* Writes back what is dirty from that offset on, so that little is left to do for who holds the
  * file locked. Gives up when somebody writes as fast. */

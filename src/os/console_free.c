@@ -9,8 +9,7 @@
 #define HOLLOW (16 << 20) /* bytes given back at a time: a disk that is told (mount -o discard) takes ms for each */
 #define HOLLOW_REST 12    /* so many times as long as that took is waited before the next */
 #define HOLLOW_REST_MAX_NS 500000000
-#define HOLLOW_NAP_NS 50000000 /* between two looks at whether to stop meanwhile */
-#define CHASES 200             /* so often it is waited for a line end before a file is emptied in use */
+#define CHASES 200 /* so often it is waited for a line end before a file is emptied in use */
 #define CHASE_NS 100000
 
 /* Copies what was written since, up to a moment in which there is nothing more, and empties the log. */
@@ -59,30 +58,18 @@ static int empty(struct console_rotate *r)
     return r->emptied ? 0 : -errno;
 }
 
-static int64_t now_ns(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-}
-
-static void rest(const struct console_rotate *r, int64_t ns)
-{
-    for (; ns > 0 && !atomic_load(&r->stop); ns -= HOLLOW_NAP_NS)
-        nanosleep(&(struct timespec){.tv_nsec = MIN(ns, HOLLOW_NAP_NS)}, NULL);
-}
-
 /* Gives the blocks and cached pages of the front back, a few at a time. The writer has to wait meanwhile, for the file
  * or for this processor, and has the better part of the time. */
 static void hollow(const struct console_rotate *r)
 {
     for (int64_t at = 0, to = r->intent.from; at < to && !atomic_load(&r->stop); at += HOLLOW) {
-        int64_t begin = now_ns();
+        int64_t begin = console_copy_ns(CLOCK_MONOTONIC);
         posix_fadvise(r->fd, at, MIN(HOLLOW, to - at), POSIX_FADV_DONTNEED); /* without its lock */
         if (fallocate(r->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, at, MIN(HOLLOW, to - at)))
             return;
         if (at + HOLLOW < to)
-            rest(r, MIN((now_ns() - begin) * HOLLOW_REST, HOLLOW_REST_MAX_NS));
+            console_copy_rest(MIN((console_copy_ns(CLOCK_MONOTONIC) - begin) * HOLLOW_REST, HOLLOW_REST_MAX_NS),
+                              &r->stop);
     }
 }
 
