@@ -182,7 +182,7 @@ def test_failures_are_counted_in_words(monitor):
     start_one(monitor, "exit 3")
     monitor.wait_state("demo", "waiting")
     told = [line for line in sentences(monitor.get("history", "demo").text) if "exited" in line]
-    assert re.fullmatch(r"pid \d+ exited with code 3 after \d+ ms", told[0])
+    assert re.fullmatch(r"pid \d+ exited with code 3 after (\d+ ms|\d+\.\d s)", told[0])
     assert [re.search("for the (.*) in a row", line)[1] for line in told[1:]] == [
         f"{n} time" for n in ("2nd", "3rd", "4th", "5th", "6th")]
 
