@@ -1,6 +1,7 @@
 """Scripts that do what they must not: the monitor goes on, soon, and as it was."""
 
 import http.server
+import re
 import socket
 import threading
 import time
@@ -106,13 +107,8 @@ def test_a_policy_or_a_handler_that_is_stuck_holds_up_nothing(monitor):
 
 
 STORM = """
-local worst, last, ran = 0, nil, 0
-fm.every(0.02, function()
-  local now = fm.now()
-  if last then worst = math.max(worst, now - last) end
-  last = now
-end)
-fm.command{ name = "seen", help = "?", run = function() return { worst = worst, ran = ran } end }
+local ran = 0
+fm.command{ name = "seen", help = "?", run = function() return { ran = ran } end }
 fm.command{ name = "timers", help = "?", run = function()
   local at = fm.now() + 4
   for _ = 1, 150 do
@@ -134,9 +130,10 @@ def test_what_comes_due_all_at_once_holds_up_nothing(monitor):
     assert monitor.get("timers", timeout=60).status == 200
     wait_until(lambda: monitor.get("seen", format="json").json()["ran"] == 30000, what="all timers")
     assert monitor.get("tasks", timeout=60).status == 200
-    seen = monitor.get("seen", format="json").json()
-    assert seen["ran"] == 30000
-    assert seen["worst"] < (5 if is_sanitized() else 1)
+    assert monitor.get("seen", format="json").json()["ran"] == 30000
+    # Processor time: how long a machine that does other things takes is not ours to say.
+    longest = re.search(r"^fota_monitor_loop_lag_cpu_seconds (\S+)$", monitor.http("/metrics").text, re.MULTILINE)[1]
+    assert 0 < float(longest) < (5 if is_sanitized() else 1)
 
 
 def test_timers_are_memory_of_the_scripts(monitor):
