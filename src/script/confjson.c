@@ -99,7 +99,7 @@ bool confjson_decode(struct lua_State *L, int decoder, const char *text, size_t 
     luaL_checkstack(L, 3, NULL);
     lua_pushvalue(L, decoder);
     lua_pushlstring(L, text, len);
-    int status = lua_pcall(L, 1, 1, 0);
+    int status = vm_pcall_generous(L, 1, 1);
     unsigned steps = 0;
     if (status == LUA_OK) {
         make_integers(L, &steps);

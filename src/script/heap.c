@@ -45,7 +45,7 @@ static void release(struct heap *h, void *ptr, size_t size)
 
 static void *large_string(struct heap *h, size_t size)
 {
-    if (h->string_max && size > h->string_max)
+    if (h->string_max && size > h->string_max && !h->generous)
         return refuse(h, true);
     char *mem = malloc(size + STRING_OFFSET);
     if (!mem)
@@ -53,6 +53,13 @@ static void *large_string(struct heap *h, size_t size)
     h->used += size;
     grow_large(h);
     return mem + STRING_OFFSET;
+}
+
+static bool may_grow(struct heap *h, size_t old, size_t size)
+{
+    if (h->limit && h->used + (size - old) > h->limit)
+        return false;
+    return size <= SMALL_BLOCK || !h->is_late || !h->is_late(h);
 }
 
 void *heap_alloc(void *data, void *ptr, size_t old_size, size_t size)
@@ -64,9 +71,7 @@ void *heap_alloc(void *data, void *ptr, size_t old_size, size_t size)
             release(h, ptr, old);
         return NULL;
     }
-    if (size > old && h->limit && h->used + (size - old) > h->limit)
-        return refuse(h, false);
-    if (size > old && size > SMALL_BLOCK && h->is_late && h->is_late(h))
+    if (size > old && !h->generous && !may_grow(h, old, size))
         return refuse(h, false);
     if (!ptr && old_size == LUA_TSTRING && size > LARGE_STRING)
         return large_string(h, size);

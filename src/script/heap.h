@@ -9,6 +9,7 @@ struct heap {
     size_t used;       /* bytes */
     size_t limit;      /* bytes; 0: none */
     size_t string_max; /* bytes that one string may have; 0: any */
+    bool generous;     /* nothing is refused but what malloc refuses */
     int large;         /* strings and other blocks that are large */
 
     /* Told when the first large one comes, and before a refusal: Lua then collects all garbage and asks once more. May

@@ -369,6 +369,15 @@ bool vm_call(struct lua_State *L, int nargs, int nresults, struct err *err)
     return false;
 }
 
+int vm_pcall_generous(struct lua_State *L, int nargs, int nresults)
+{
+    struct vm *vm = vm_of(L);
+    vm->heap.generous = true;
+    int status = lua_pcall(L, nargs, nresults, 0);
+    vm->heap.generous = false;
+    return status;
+}
+
 /* What was raised is on the top of co; L is a thread that can run. Pops it. */
 static void report_dead(lua_State *co, lua_State *L, int status, struct err *err)
 {

@@ -62,6 +62,10 @@ void vm_seed(struct vm *vm, int64_t seed);
  * failure nothing does, and the message has the traceback in its further lines. */
 bool vm_call(struct lua_State *L, int nargs, int nresults, struct err *err);
 
+/* lua_pcall, without a handler, of a foreign function that would leave memory of its own behind if it were refused any:
+ * neither cap nor budget holds meanwhile, so it must be short. */
+int vm_pcall_generous(struct lua_State *L, int nargs, int nresults);
+
 enum vm_status { VM_DONE, VM_YIELDED, VM_FAILED };
 
 /* The same door for a coroutine: starts co (the function below nargs arguments on its stack) or goes on with it (nargs

@@ -38,6 +38,7 @@ EVIL = {
     "io.open('/dev/null', 'w'):write('x')": True,
     "for line in io.lines('/dev/zero') do end": True,
     "fm.json.encode((function() local t = {} for i = 1, 60 do t = {t, t} end return t end)())": True,
+    "while true do fm.json.decode('[' .. ('[],'):rep(3e5) .. '1]') end": True,
     "while true do pcall(fm.sleep, 0) end": None,  # waits each time: goes on until its caller is gone
     "return setmetatable({}, {__index = function() while true do end end, __pairs = function() while true do end end})":
         None,
