@@ -8,7 +8,7 @@
 
 #define HOLLOW (16 << 20) /* bytes given back at a time: a disk that is told (mount -o discard) takes ms for each */
 #define HOLLOW_REST 12    /* so many times as long as that took is waited before the next */
-#define HOLLOW_REST_MAX_NS 500000000
+#define HOLLOW_REST_MAX_NS 1000000000
 #define CHASES 200 /* so often it is waited for a line end before a file is emptied in use */
 #define CHASE_NS 100000
 
