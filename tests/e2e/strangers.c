@@ -1,6 +1,7 @@
 /* strangers COUNT_FILE: in a pid namespace of its own, processes that come and go by the thousand, each the leader of a
  * session and group, on numbers that are given again at once, until stdin ends. Each must end by itself: "NUMBER hit by
- * SIGNAL" on stdout for one that does not. At the end COUNT_FILE has, for each number that was used, how often. */
+ * SIGNAL" on stdout for one that does not. On stderr a byte is told for each that begins. At the end COUNT_FILE has,
+ * for each number that was used, how often. */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <poll.h>
@@ -45,6 +46,7 @@ int main(int argc, char **argv)
             if (pid < 0)
                 return 3;
             used[pid % PIDS]++;
+            fputc('.', stderr);
         }
         usleep(500);
         living -= reap(WNOHANG);
