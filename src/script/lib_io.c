@@ -86,7 +86,7 @@ static int open_regular(const char *path, int flags, bool cut)
     int fd = open(path, flags | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0666);
     if (fd < 0)
         return -errno;
-    struct statfs fs;
+    struct statfs fs = {0};
     int rc = fstat(fd, &st) != 0 || fstatfs(fd, &fs) != 0 ? -errno : !S_ISREG(st.st_mode) ? -ENODEV : 0;
     if (rc == 0 && fs.f_type == PROC_SUPER_MAGIC && (flags & O_ACCMODE) != O_RDONLY)
         rc = -EROFS;
