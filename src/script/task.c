@@ -165,6 +165,18 @@ static void resume(struct task *t)
     end(t, status == VM_FAILED ? &err : NULL);
 }
 
+static struct task *take_first(struct scripts *s)
+{
+    struct task *t = s->ready;
+    s->ready = t->next_ready;
+    if (s->ready)
+        s->ready->prev_ready = NULL;
+    else
+        s->ready_last = NULL;
+    t->ready = false;
+    return t;
+}
+
 void task_on_run(struct timer *runner)
 {
     struct scripts *s = CONTAINER_OF(runner, struct scripts, runner);
@@ -175,9 +187,8 @@ void task_on_run(struct timer *runner)
     /* What becomes ready meanwhile waits for the next turn, so that tasks that wake each other do not keep the loop. */
     struct task *last = s->ready_last;
     while (s->ready) {
-        struct task *t = s->ready;
+        struct task *t = take_first(s);
         bool was_last = t == last;
-        unready(t);
         resume(t);
         if (was_last || clock_mono_ms() - start_ms >= SLICE_MS)
             break;

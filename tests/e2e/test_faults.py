@@ -199,6 +199,7 @@ def test_a_full_disk_from_the_start(monitor):
         monitor.start(wait=False)
         wait_until(lambda: "the token can't be had" in monitor.stderr())
         wait_until(lambda: len(monitor.processes("demo")) == 1, what="the service runs all the same")
+        wait_until(lambda: "test.state.jsonl: No space left on device" in monitor.stderr())
         full.unlink()
         wait_until(lambda: monitor.address, what="its address is to be found")
         pid = monitor.wait_state("demo")["pid"]
