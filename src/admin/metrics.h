@@ -31,11 +31,13 @@ void metrics_milli(struct buf *b, const char *name, const char *label, const cha
 /* How long the loop is kept busy in one go, so that whatever happens meanwhile waits. */
 struct metrics_lag {
     uv_prepare_t prepare;
-    uint64_t turn_ns, idle_ns, cpu_ns; /* when this turn began (0: none yet); what had been idled and used by then */
-    uint64_t busy_ns;                  /* in all */
-    uint64_t window_ns;                /* when the current minute began */
-    uint64_t worst_ns[2];              /* the longest turn of this minute and of the one before */
-    uint64_t worst_cpu_ns[2];          /* the same in processor time of the loop's thread */
+    uint64_t turn_ns, idle_ns;     /* when this turn began (0: none yet); what had been idled by then */
+    uint64_t cpu_ns;               /* what had been used when this row of turns began, */
+    uint64_t row_ns, row_worst_ns; /* and how long it is so far, and its longest turn */
+    uint64_t busy_ns;              /* in all */
+    uint64_t window_ns;            /* when the current minute began */
+    uint64_t worst_ns[2];          /* the longest turn of this minute and of the one before */
+    uint64_t worst_cpu_ns[2];      /* the same in processor time of the loop's thread; up to 1 ms too much */
 };
 
 /* Begins to measure; before any other prepare handle of the loop is started, and before it runs.
