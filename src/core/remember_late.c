@@ -48,7 +48,7 @@ static const char *first_after(const char *text, const char *end, uint64_t since
 {
     const char *first = end;
     while (first > text) {
-        const char *before = memrchr(text, '\n', (size_t)(first - text) - (first > text && first[-1] == '\n'));
+        const char *before = memrchr(text, '\n', (size_t)(first - text) - (first[-1] == '\n'));
         const char *line = before ? before + 1 : text;
         uint64_t seq = event_line_seq(line, (size_t)(first - line));
         if (seq && seq <= since)

@@ -172,11 +172,13 @@ static void on_pressure(struct heap *heap, bool refused, bool for_string)
         lua_sethook(vm->running, on_count, LUA_MASKCOUNT, 1);
 }
 
-/* A chain of __call makes room for one more argument at each link, and moves all others: in one instruction. */
+/* A chain of __call makes room for one more argument at each link, and moves all others: in one instruction. Where no
+ * line of a script runs, a file is compiled: its reader looks at the budget, and an error there has a traceback. */
 static bool is_late(struct heap *heap)
 {
     struct vm *vm = CONTAINER_OF(heap, struct vm, heap);
-    return vm->running && is_over(vm);
+    lua_Debug ar;
+    return vm->running && is_over(vm) && vmerror_script_line(vm->running, &ar);
 }
 
 static void enter(struct vm *vm)
