@@ -48,7 +48,18 @@ static char *read_state(void)
     return text;
 }
 
-/* Killed behind the journal and before what is remembered was written, the monitor leaves the latter as it was. */
+/* Killed behind the journal and before what is remembered was written, the monitor leaves the latter as it was. Then
+ * the process `gone` ends (0: none), and the next monitor begins. */
+static void crash_between(const char *remembered, pid_t gone)
+{
+    fixture_die();
+    write_state(remembered, strlen(remembered));
+    if (gone)
+        world_sim_kill(fx.w, gone, SIGKILL);
+    fixture_begin(last_conf());
+    run(1000);
+}
+
 static void what_only_the_journal_knows_is_known(void **state)
 {
     (void)state;
@@ -61,19 +72,12 @@ static void what_only_the_journal_knows_is_known(void **state)
     run(100);
     pid_t second = get("a")->proc.pid;
     assert_true(second && second != first);
-    fixture_die();
-    write_state(before, strlen(before));
-    world_sim_kill(fx.w, second, SIGKILL);
-    fixture_begin(last_conf());
-    run(1000);
+    crash_between(before, second);
     assert_state("a", STATE_UP);
     assert_int_equal(last_event("a", EVENT_EXIT)->pid, second);
     assert_int_equal(count_events("a", EVENT_EXIT), 1); /* that of the first is in the journal */
     pid_t third = get("a")->proc.pid;
-    fixture_die();
-    write_state(before, strlen(before));
-    fixture_begin(last_conf());
-    run(1000);
+    crash_between(before, 0);
     assert_int_equal(get("a")->proc.pid, third);
     assert_int_equal(count_events("a", EVENT_EXIT), 0);
 }
@@ -87,10 +91,7 @@ static void a_process_whose_end_only_the_journal_knows_is_gone(void **state)
     strcpy(before, read_state());
     service_stop(get("a"), command("stop"));
     await("a", STATE_DOWN, 1000);
-    fixture_die();
-    write_state(before, strlen(before));
-    fixture_begin(last_conf());
-    run(1000);
+    crash_between(before, 0);
     assert_state("a", STATE_UP); /* nobody was told that it was stopped */
     assert_int_equal(count_events("a", EVENT_EXIT), 0);
 }
