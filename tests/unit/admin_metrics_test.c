@@ -135,7 +135,6 @@ static void a_busy_loop_is_noticed(void **state)
     uv_loop_t loop;
     uv_timer_t busy, late;
     struct metrics_lag lag;
-    int64_t began = clock_mono_ms();
     uv_loop_init(&loop);
     metrics_lag_start(&lag, &loop);
     uv_timer_init(&loop, &busy);
@@ -146,7 +145,7 @@ static void a_busy_loop_is_noticed(void **state)
     uv_run(&loop, UV_RUN_DEFAULT);
     assert_true(lag.worst_ns[0] >= 55000000);
     assert_true(lag.busy_ns >= lag.worst_ns[0]);
-    assert_true(lag.busy_ns < (uint64_t)(clock_mono_ms() - began - 5) * 1000000); /* it has waited for its timers */
+    assert_true(lag.busy_ns < 190000000); /* it has idled most of the time */
     uv_close((uv_handle_t *)&lag.prepare, NULL);
     uv_run(&loop, UV_RUN_DEFAULT);
     assert_int_equal(uv_loop_close(&loop), 0);
