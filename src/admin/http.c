@@ -546,8 +546,8 @@ void http_taken(struct http *h)
     for (struct http_given *g = h->given; g < h->given + h->ngiven; g++) {
         struct sockaddr_storage peer;
         socklen_t len = sizeof peer;
-        bool serve =
-            g->fd >= 0 && !g->listens && !is_encrypted(h) && !getpeername(g->fd, (struct sockaddr *)&peer, &len);
+        bool serve = h->listeners && g->fd >= 0 && !g->listens && !is_encrypted(h) &&
+                     !getpeername(g->fd, (struct sockaddr *)&peer, &len);
         if (serve) /* else it closes it */
             MHD_add_connection(h->listeners->daemon, g->fd, (struct sockaddr *)&peer, len);
         else if (g->fd >= 0)

@@ -383,6 +383,25 @@ static void without_a_limit_it_goes_on(void **state)
     client_close(&c);
 }
 
+/* ---- over to the next program */
+
+/* The next program may have found nothing to listen on: what it was given is closed, and it goes on. */
+static void connections_given_to_nobody_are_closed(void **state)
+{
+    (void)state;
+    struct client c = client_open();
+    struct sockaddr_storage peer;
+    struct http *deaf = http_new(&loop, &admin);
+    int ours = fcntl(c.fd, F_DUPFD_CLOEXEC, 0); /* any connection will do */
+    assert_non_null(deaf);
+    assert_int_equal(getpeername(ours, (struct sockaddr *)&peer, &(socklen_t){sizeof peer}), 0);
+    http_take(deaf, &(struct http_given){.fd = ours}, 1);
+    http_taken(deaf);
+    assert_int_equal(fcntl(ours, F_GETFD), -1);
+    http_free(deaf);
+    client_close(&c);
+}
+
 /* ---- slow readers */
 
 static char block[65536];
@@ -509,6 +528,7 @@ int main(void)
         TEST(what_is_cancelled_may_still_answer),
         TEST(the_end_of_the_monitor_cancels),
         TEST(without_a_limit_it_goes_on),
+        TEST(connections_given_to_nobody_are_closed),
         TEST(who_does_not_read_is_cut_off),
         TEST(who_does_not_read_for_long_is_cut_off),
         TEST(a_quiet_stream_is_not_cut_off),
