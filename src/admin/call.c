@@ -14,6 +14,7 @@
 #include <sys/socket.h>
 
 #define SLOWEST 16 /* bytes of an answer that a client must take in a millisecond, beside the idle timeout */
+#define WHO_SIZE (INET6_ADDRSTRLEN + 32)
 #define STREAM_BLOCK 4096
 #define EXIT_HEADER "X-Exit-Code"
 #define HINT_HEADER "X-Hint"
@@ -64,8 +65,9 @@ static const struct conf_http *limits(const struct call *c)
 /* It is the client's turn, to send or to take so many bytes. */
 static void expect(struct call *c, size_t bytes)
 {
-    c->due_ms = clock_mono_ms() + limits(c)->idle_timeout * INT64_C(1000) + (int64_t)(bytes / SLOWEST);
-    peer_await(c->peer, true);
+    int64_t now = clock_mono_ms();
+    c->due_ms = now + limits(c)->idle_timeout * INT64_C(1000) + (int64_t)(bytes / SLOWEST);
+    peer_await(c->peer, true, now);
 }
 
 /* ---- answers */
@@ -343,39 +345,34 @@ static enum MHD_Result on_form(void *arg, enum MHD_ValueKind kind, const char *k
     return MHD_YES;
 }
 
-static void describe_peer(struct MHD_Connection *connection, char address[48], char *out, size_t size)
+/* Who asks, for events: "HTTP from 10.0.0.7". */
+static void describe(const struct call *c, const char *address, char out[WHO_SIZE])
 {
-    const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
-    const struct sockaddr *a = info ? info->client_addr : NULL;
-    char text[INET6_ADDRSTRLEN] = "?";
-    if (a && a->sa_family == AF_INET)
-        inet_ntop(AF_INET, &((const struct sockaddr_in *)(const void *)a)->sin_addr, text, sizeof text);
-    else if (a && a->sa_family == AF_INET6)
-        inet_ntop(AF_INET6, &((const struct sockaddr_in6 *)(const void *)a)->sin6_addr, text, sizeof text);
-    const char *agent = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "User-Agent");
+    const char *agent = MHD_lookup_connection_value(c->connection, MHD_HEADER_KIND, "User-Agent");
     bool ours = agent && !strncmp(agent, "fota_monitor/", 13);
-    snprintf(out, size, "%s from %s", ours ? "the command line" : "HTTP", text);
-    snprintf(address, 48, "%s", text);
+    stpcpy(stpcpy(out, ours ? "the command line from " : "HTTP from "), address);
 }
 
 static enum MHD_Result begin(struct call_shared *sh, struct MHD_Connection *connection, void **out)
 {
-    char who[100], address[48];
-    struct call *c = calloc(1, sizeof *c);
+    char who[WHO_SIZE];
+    struct call *c = malloc(sizeof *c);
     if (!c)
         return MHD_NO;
-    describe_peer(connection, address, who, sizeof who);
     *c = (struct call){.shared = sh, .connection = connection, .next = sh->calls};
+    c->peer = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
+    const char *address = c->peer ? c->peer->text : "?";
+    describe(c, address, who);
     c->request = request_new(sh->admin, who);
     if (!c->request) {
         free(c);
         return MHD_NO;
     }
-    memcpy(c->request->peer, address, sizeof address);
+    stpcpy(c->request->peer, address);
     if (sh->calls)
         sh->calls->prev = c;
     sh->calls = c;
-    c->peer = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
+    sh->begun++;
     peer_begin(c->peer);
     expect(c, 0);
     *out = c;
@@ -501,7 +498,7 @@ enum MHD_Result call_handle(void *arg, struct MHD_Connection *connection, const 
     end_value(c);
     c->asked = true;
     c->due_ms = 0;
-    peer_await(c->peer, false);
+    peer_await(c->peer, false, 0);
     return answer(c, url, !strcmp(method, "HEAD"));
 }
 

@@ -14,6 +14,7 @@ struct call;
 struct call_shared {
     struct admin *admin;
     struct call *calls;          /* under way */
+    uint64_t begun;              /* how many there have been */
     bool last;                   /* each connection is closed after its next answer */
     bool resumed;                /* a waiting one can be answered: the daemons must be run once */
     struct MHD_Response *status; /* the plain status of all, as of status_generation */

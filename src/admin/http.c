@@ -25,6 +25,7 @@
 #define SWEEP_MS 300
 #define TLS_PRIORITIES "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2"
 #define ACCEPTS_PER_TURN 64
+#define READABLE_NS 200000  /* in one turn of the loop */
 #define LAST_TURNS 64       /* to send what is there when it ends */
 #define ROOM_MADE 16        /* connections ended at a time to make room for others */
 #define TLS_SETTLED_MS 300  /* who has asked for nothing for so long is not about to */
@@ -105,11 +106,18 @@ static void listener_stop(struct http *h, struct listener *l)
     stop_listening(l);
 }
 
+/* Answers what was asked, and what is asked meanwhile: a busy client's next request is there before the loop has been
+ * round, which costs as much as a third of an answer. For so short a time that nothing else has to wait. */
 static void on_readable(uv_poll_t *poll, int status, int events)
 {
     (void)status;
     (void)events;
-    MHD_run(CONTAINER_OF(poll, struct listener, poll)->daemon);
+    struct listener *l = CONTAINER_OF(poll, struct listener, poll);
+    uint64_t until = uv_hrtime() + READABLE_NS, before;
+    do {
+        before = l->http->calls.begun;
+        MHD_run(l->daemon);
+    } while (l->http->calls.begun != before && uv_hrtime() < until);
 }
 
 static void on_timer(uv_timer_t *timer)

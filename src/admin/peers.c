@@ -2,7 +2,7 @@
 
 #include "clock.h"
 
-#include <netinet/in.h>
+#include <arpa/inet.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,6 +15,15 @@ static void keep_address(struct sockaddr_storage *out, const struct sockaddr *a)
         ((struct sockaddr_in *)out)->sin_addr = ((const struct sockaddr_in *)(const void *)a)->sin_addr;
     else if (a->sa_family == AF_INET6)
         ((struct sockaddr_in6 *)out)->sin6_addr = ((const struct sockaddr_in6 *)(const void *)a)->sin6_addr;
+}
+
+static void keep_text(char out[INET6_ADDRSTRLEN], const struct sockaddr *a)
+{
+    memcpy(out, "?", 2);
+    if (a->sa_family == AF_INET)
+        inet_ntop(AF_INET, &((const struct sockaddr_in *)(const void *)a)->sin_addr, out, INET6_ADDRSTRLEN);
+    else if (a->sa_family == AF_INET6)
+        inet_ntop(AF_INET6, &((const struct sockaddr_in6 *)(const void *)a)->sin6_addr, out, INET6_ADDRSTRLEN);
 }
 
 static bool is_loopback(const struct sockaddr *a)
@@ -31,6 +40,7 @@ struct peer *peers_add(struct peers *ps, int fd, const struct sockaddr *address)
         return NULL;
     *p = (struct peer){.next = ps->first, .fd = fd, .since_ms = clock_mono_ms()};
     keep_address(&p->address, address);
+    keep_text(p->text, address);
     if (p->next)
         p->next->prev = p;
     return ps->first = p;
@@ -58,12 +68,12 @@ void peer_end(struct peer *p)
     p->since_ms = clock_mono_ms();
 }
 
-void peer_await(struct peer *p, bool client)
+void peer_await(struct peer *p, bool client, int64_t now_ms)
 {
     if (!p)
         return;
     p->awaited = client;
-    p->since_ms = clock_mono_ms();
+    p->since_ms = now_ms;
 }
 
 bool peers_may_come(const struct peers *ps, const struct sockaddr *address, int max_per_client)

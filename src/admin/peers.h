@@ -5,6 +5,7 @@
 
 #include "base.h"
 
+#include <netinet/in.h>
 #include <sys/socket.h>
 
 struct peer {
@@ -14,6 +15,7 @@ struct peer {
     bool awaited;                    /* busy, and it is for the client to send the rest, or to take the answer */
     int64_t since_ms;                /* since when it is not busy, or awaited (mono) */
     struct sockaddr_storage address; /* without its port */
+    char text[INET6_ADDRSTRLEN];     /* the same for people */
 };
 
 /* A zeroed struct has none. */
@@ -29,8 +31,8 @@ void peers_remove(struct peers *ps, struct peer *p);
 void peer_begin(struct peer *p);
 void peer_end(struct peer *p);
 
-/* Of the request that has begun: is it for the client to go on? NULL is allowed. */
-void peer_await(struct peer *p, bool client);
+/* Of the request that has begun: is it for the client to go on, from now (mono) on? NULL is allowed. */
+void peer_await(struct peer *p, bool client, int64_t now_ms);
 
 /* May one more come from there? Clients of this host are not counted. */
 bool peers_may_come(const struct peers *ps, const struct sockaddr *address, int max_per_client);

@@ -76,7 +76,7 @@ struct conf_http {
     int idle_timeout;         /* 60: seconds a connection may be silent, in a request or not taking its answer */
     int backlog_kb;           /* 1024: KiB of a stream its client has not taken; beyond that it is cut off */
     int body_kb;              /* 1024: KiB of a request's body */
-    int header_kb;            /* 64: KiB for a request's head and what is worked on of its answer */
+    int header_kb;            /* 32: KiB for a request's head and what is worked on of its answer */
     int max_connections;      /* 1024: on each address */
     int max_per_client;       /* 256: of one address; those of this host are not counted */
     int64_t refused_delay_ms; /* 2 s: for so long at most hears one nothing that is refused again and again */

@@ -130,15 +130,15 @@ static void who_leaves_a_request_half_done_makes_room(void **state)
     (void)state;
     for (int i = 0; i < SOME; i++) {
         peer_begin(some[i]);
-        peer_await(some[i], i != 1); /* that one waits for us */
+        peer_await(some[i], i != 1, clock_mono_ms()); /* that one waits for us */
         some[i]->since_ms -= 10000 - i;
     }
     peers_make_room(&peers, 2);
     assert_hung_up("x-x--");
-    peer_await(some[3], false);
+    peer_await(some[3], false, 0);
     peers_make_room(&peers, 100);
     assert_hung_up("x-x-x");
-    peer_await(some[3], true); /* it may be about to go on */
+    peer_await(some[3], true, clock_mono_ms()); /* it may be about to go on */
     peers_make_room(&peers, 100);
     assert_hung_up("x-x-x");
 }
@@ -157,12 +157,24 @@ static void the_idle_are_ended(void **state)
     assert_hung_up("x-xx-");
 }
 
+static void their_addresses_are_told(void **state)
+{
+    (void)state;
+    struct sockaddr_in6 six = {.sin6_family = AF_INET6};
+    struct sockaddr_storage a = address("192.0.2.7", 80);
+    assert_string_equal(some[0]->text, "192.0.2.7");
+    assert_int_equal(inet_pton(AF_INET6, "2001:db8::1", &six.sin6_addr), 1);
+    assert_string_equal(peers_add(&peers, -1, (struct sockaddr *)&six)->text, "2001:db8::1");
+    a.ss_family = AF_UNIX;
+    assert_string_equal(peers_add(&peers, -1, (struct sockaddr *)&a)->text, "?");
+}
+
 static void without_memory_nothing_is_known(void **state)
 {
     (void)state;
     peer_begin(NULL);
     peer_end(NULL);
-    peer_await(NULL, true);
+    peer_await(NULL, true, 0);
 }
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -170,9 +182,10 @@ static void without_memory_nothing_is_known(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(clients_are_counted),    TEST(those_of_this_host_are_not_counted),
-        TEST(the_quietest_make_room), TEST(who_leaves_a_request_half_done_makes_room),
-        TEST(the_idle_are_ended),     TEST(without_memory_nothing_is_known),
+        TEST(clients_are_counted),      TEST(those_of_this_host_are_not_counted),
+        TEST(the_quietest_make_room),   TEST(who_leaves_a_request_half_done_makes_room),
+        TEST(the_idle_are_ended),       TEST(without_memory_nothing_is_known),
+        TEST(their_addresses_are_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -64,7 +64,7 @@ static inline struct conf *fixture_conf_of(const char *const *names, size_t n)
     c->http = (struct conf_http){.idle_timeout = 60,
                                  .backlog_kb = 1024,
                                  .body_kb = 1024,
-                                 .header_kb = 64,
+                                 .header_kb = 32,
                                  .max_connections = 1024,
                                  .max_per_client = 256};
     c->log.keep_days = 30;

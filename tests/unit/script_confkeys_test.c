@@ -30,7 +30,7 @@ static void test_defaults(void **state)
     assert_int_equal(conf->http.idle_timeout, 60);
     assert_int_equal(conf->http.backlog_kb, 1024);
     assert_int_equal(conf->http.body_kb, 1024);
-    assert_int_equal(conf->http.header_kb, 64);
+    assert_int_equal(conf->http.header_kb, 32);
     assert_int_equal(conf->http.max_connections, 1024);
     assert_int_equal(conf->http.max_per_client, 256);
     assert_int_equal(conf->http.refused_delay_ms, 2000);
