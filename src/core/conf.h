@@ -13,6 +13,12 @@ enum conf_scope {
     CONF_SCOPE_PARENT, /* the watched process alone */
 };
 
+/* How the regular probe looks for processes that have ended. */
+enum conf_probe {
+    CONF_PROBE_SIGNAL, /* signal 0 to each */
+    CONF_PROBE_PIDFD,  /* one poll on the pidfds of all */
+};
+
 enum conf_auth {
     CONF_AUTH_LOCAL, /* root or the monitor's own user, on this host; others show the token */
     CONF_AUTH_TOKEN, /* everybody shows the token */
@@ -100,6 +106,7 @@ struct conf {
     struct conf_clog clog;
     struct conf_log log;
     enum conf_auth auth;
+    enum conf_probe probe;
     struct conf_http http;
     struct conf_tls tls;
     struct conf_lua lua;

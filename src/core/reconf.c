@@ -48,6 +48,7 @@ static unsigned diff_settings(const struct conf *a, const struct conf *b)
              : 0;
     d |= !same_text(a->tls.cert, b->tls.cert) || !same_text(a->tls.key, b->tls.key) ? RECONF_TLS : 0;
     d |= !same_text(a->rundir, b->rundir) ? RECONF_RUNDIR : 0;
+    d |= a->probe != b->probe ? RECONF_PROBE : 0;
     return d;
 }
 

@@ -32,6 +32,7 @@ enum reconf_setting {
     RECONF_HTTP = 1 << 8,
     RECONF_TLS = 1 << 9,
     RECONF_RUNDIR = 1 << 10, /* takes effect when the monitor is started again */
+    RECONF_PROBE = 1 << 11,
 };
 
 struct reconf {

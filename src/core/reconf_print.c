@@ -129,6 +129,9 @@ static void add_setting(struct buf *b, const struct conf *c, unsigned setting)
     case RECONF_RUNDIR:
         add_text(b, c->rundir);
         break;
+    case RECONF_PROBE:
+        add_text(b, c->probe == CONF_PROBE_PIDFD ? "pidfd" : "signal");
+        break;
     default:
         break;
     }
@@ -149,6 +152,7 @@ static const struct {
     {"http", "http", ""},
     {"tls", "tls", ""},
     {"rundir", "rundir", " (takes effect when the monitor is started again)"},
+    {"probe", "probe", ""},
 };
 
 static const char *const kinds[] = {

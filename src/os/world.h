@@ -42,6 +42,8 @@ struct world_ops {
                  struct proc_fault *fault);
     int (*adopt)(struct world *w, pid_t pid, uint64_t start_ticks, struct proc *out);
     int (*signal)(struct world *w, const struct proc *p, int sig, enum proc_scope scope);
+    /* As proc_have_ended. */
+    void (*have_ended)(struct world *w, const struct proc *const *procs, size_t n, bool *out);
     /* As proc_reap: its entry in the process table goes with release. */
     bool (*reap)(struct world *w, struct proc *p, bool kill_group, struct proc_exit *out);
     bool (*catches)(struct world *w, const struct proc *p, int sig);

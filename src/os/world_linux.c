@@ -133,6 +133,12 @@ static int send_signal(struct world *w, const struct proc *p, int sig, enum proc
     return proc_signal(p, sig, scope);
 }
 
+static void have_ended(struct world *w, const struct proc *const *procs, size_t n, bool *out)
+{
+    (void)w;
+    proc_have_ended(procs, n, out);
+}
+
 static bool reap(struct world *w, struct proc *p, bool kill_group, struct proc_exit *out)
 {
     (void)w;
@@ -365,6 +371,7 @@ static const struct world_ops ops = {
     .spawn = spawn,
     .adopt = adopt,
     .signal = send_signal,
+    .have_ended = have_ended,
     .reap = reap,
     .catches = catches,
     .watch = watch,

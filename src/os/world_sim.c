@@ -162,6 +162,14 @@ static int send_signal(struct world *w, const struct proc *p, int sig, enum proc
     return 0;
 }
 
+static void have_ended(struct world *w, const struct proc *const *procs, size_t n, bool *out)
+{
+    for (size_t i = 0; i < n; i++) {
+        const struct simproc_handle *h = simproc_handle(&self(w)->processes, procs[i]);
+        out[i] = h && h->process->ended;
+    }
+}
+
 static bool reap(struct world *w, struct proc *p, bool kill_group, struct proc_exit *out)
 {
     const struct simproc_handle *h = simproc_handle(&self(w)->processes, p);
@@ -251,6 +259,7 @@ static const struct world_ops ops = {
     .spawn = spawn,
     .adopt = adopt,
     .signal = send_signal,
+    .have_ended = have_ended,
     .reap = reap,
     .catches = catches,
     .watch = watch,

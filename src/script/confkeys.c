@@ -166,6 +166,8 @@ static bool default_bind(struct confcheck *c)
 static const char *const auth_words[] = {
     [CONF_AUTH_LOCAL] = "local", [CONF_AUTH_TOKEN] = "token", [CONF_AUTH_OPEN] = "open", NULL};
 
+static const char *const probe_words[] = {[CONF_PROBE_SIGNAL] = "signal", [CONF_PROBE_PIDFD] = "pidfd", NULL};
+
 static const struct confkey clog_keys[] = {
     {.name = "name",
      .type = CONFKEY_TEXT,
@@ -316,6 +318,11 @@ static const struct confkey env_keys[] = {
      .offset = offsetof(struct conf, auth),
      .words = auth_words,
      .number = CONF_AUTH_LOCAL},
+    {.name = "probe",
+     .type = CONFKEY_WORD,
+     .offset = offsetof(struct conf, probe),
+     .words = probe_words,
+     .number = CONF_PROBE_SIGNAL},
     {.name = "http", .type = CONFKEY_OBJECT, .offset = offsetof(struct conf, http), .sub = &http_table},
     {.name = "tls", .type = CONFKEY_OTHER, .read = read_tls},
     {.name = "lua", .type = CONFKEY_OBJECT, .offset = offsetof(struct conf, lua), .sub = &lua_table},

@@ -323,9 +323,10 @@ def test_settings_that_concern_no_service(monitor):
     monitor.wait_up()
     before = pids_of(monitor)
     monitor.conf(svrs={"a": "run a"}, clog={"level": 4}, log={"keep_days": 3}, auth="open", lua={"budget_ms": 20},
-                 vars={"x": [1, 2]}, rundir="elsewhere")
+                 vars={"x": [1, 2]}, rundir="elsewhere", probe="pidfd")
     assert reload(monitor) == [
-        "changed: clog, log, auth, lua, vars, rundir (takes effect when the monitor is started again)", "SUCCESS"]
+        "changed: clog, log, auth, lua, vars, rundir (takes effect when the monitor is started again), probe",
+        "SUCCESS"]
     assert pids_of(monitor) == before
     said = monitor.stderr()
     assert monitor.get("restart", "a").status == 200

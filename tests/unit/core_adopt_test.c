@@ -376,6 +376,57 @@ static void the_probe_finds_an_end_that_was_never_told(void **state)
     await("a", STATE_UP, 1000);
 }
 
+/* The same, looked for by one call for all of them. */
+static void a_probe_of_pidfds_finds_them_too(void **state)
+{
+    (void)state;
+    world_sim_set_watching(fx.w, WORLD_SIM_WATCH_DEAF);
+    pid_t hand = by_hand("/srv/a/a --serve");
+    struct conf *conf = fixture_conf("a", "b", "c");
+    conf->probe = CONF_PROBE_PIDFD;
+    fixture_entry(conf, "c")->autostart = false; /* none is looked for */
+    fixture_begin(conf);
+    await("b", STATE_UP, 1000);
+    run(10000);
+    assert_state("a", STATE_UP);
+    assert_state("b", STATE_UP);
+    pid_t child = get("b")->proc.pid;
+    world_sim_exit(fx.w, hand, 1);
+    world_sim_exit(fx.w, child, 4);
+    assert_true(await("a", STATE_STARTING, MONITOR_PROBE_MS) <= MONITOR_PROBE_MS);
+    assert_true(get("b")->proc.pid != child);
+    assert_int_equal(get("b")->last_exit.how.code, 4);
+    await("a", STATE_UP, 1000);
+    await("b", STATE_UP, 1000);
+    assert_int_equal(world_sim_count(fx.w, NULL, false), 2);
+}
+
+enum { MANY = 600 };
+
+/* More of them than one call looks at. */
+static void a_probe_of_pidfds_reaches_the_last(void **state)
+{
+    (void)state;
+    static char text[MANY][8];
+    static const char *names[MANY];
+    world_sim_set_watching(fx.w, WORLD_SIM_WATCH_DEAF);
+    for (int i = 0; i < MANY; i++) {
+        snprintf(text[i], sizeof text[i], "s%04d", i);
+        names[i] = text[i];
+    }
+    struct conf *conf = fixture_conf_of(names, MANY);
+    conf->probe = CONF_PROBE_PIDFD;
+    fixture_begin(conf);
+    run(10000);
+    for (int i = 0; i < MANY; i += MANY - 1) {
+        assert_state(names[i], STATE_UP);
+        world_sim_exit(fx.w, get(names[i])->proc.pid, 3);
+        run(MONITOR_PROBE_MS);
+        assert_int_equal(get(names[i])->last_exit.how.code, 3);
+    }
+    assert_int_equal(count_events(names[MANY / 2], EVENT_EXIT), 0);
+}
+
 static void a_death_while_starting_is_no_success(void **state)
 {
     (void)state;
@@ -476,6 +527,8 @@ int main(void)
         FIXTURE_TEST(a_pid_given_anew_between_look_and_judgement),
         FIXTURE_TEST(the_probe_finds_an_end_that_could_not_be_watched),
         FIXTURE_TEST(the_probe_finds_an_end_that_was_never_told),
+        FIXTURE_TEST(a_probe_of_pidfds_finds_them_too),
+        FIXTURE_TEST(a_probe_of_pidfds_reaches_the_last),
         FIXTURE_TEST(a_death_while_starting_is_no_success),
         FIXTURE_TEST(a_zombie_nobody_collects_has_ended),
         FIXTURE_TEST(a_reused_pid_gets_no_signal),

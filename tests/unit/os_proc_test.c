@@ -37,6 +37,35 @@ static void leads_its_own_session(void **state)
     finish(&p);
 }
 
+/* More than one call looks at, in which there is none, one that lives, and one that nobody collected. */
+static void of_many_those_that_have_ended_are_told(void **state)
+{
+    (void)state;
+    enum { MANY = 700 };
+    static const struct proc none = {.pidfd = -1};
+    const struct proc *procs[MANY];
+    bool ended[MANY];
+    struct proc alive, dead;
+    char *argv[] = {"/bin/sleep", "1000", NULL};
+    struct proc_spec spec = spec_of(argv);
+    start(&spec, &alive);
+    start(&spec, &dead);
+    assert_int_equal(proc_signal(&dead, SIGKILL, PROC_ONE), 0);
+    while (!proc_has_ended(&dead))
+        poll(NULL, 0, 1);
+    for (size_t i = 0; i < MANY; i++) {
+        procs[i] = i % 3 == 0 ? &none : i % 3 == 1 ? &alive : &dead;
+        ended[i] = i % 3 != 2;
+    }
+    proc_have_ended(procs, MANY, ended);
+    for (size_t i = 0; i < MANY; i++)
+        assert_int_equal(ended[i], i % 3 == 2);
+    proc_have_ended(procs, 0, ended);
+    assert_int_equal(proc_signal(&alive, SIGKILL, PROC_ONE), 0);
+    finish(&alive);
+    finish(&dead);
+}
+
 static void on_signal(int sig)
 {
     (void)sig;
@@ -453,6 +482,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(environment_is_exactly_the_given),
         TEST(leads_its_own_session),
+        TEST(of_many_those_that_have_ended_are_told),
         TEST(signals_are_at_their_defaults),
         TEST(no_descriptor_leaks_into_it),
         TEST(stdio_works_when_ours_is_closed),

@@ -27,6 +27,7 @@ static void test_defaults(void **state)
     assert_int_equal(conf->log.max_size, 0);
     assert_string_equal(conf->log.day, "%-d");
     assert_int_equal(conf->auth, CONF_AUTH_LOCAL);
+    assert_int_equal(conf->probe, CONF_PROBE_SIGNAL);
     assert_int_equal(conf->http.idle_timeout, 60);
     assert_int_equal(conf->http.backlog_kb, 1024);
     assert_int_equal(conf->http.body_kb, 1024);
@@ -64,7 +65,7 @@ static void test_everything_given(void **state)
     (void)state;
     struct conf *conf = load_text(
         env_of("\"port\":0,\"bind\":[\"0.0.0.0\",\"::1\",\"inner\"],\"rootpath\":\"/srv/\",\"rundir\":\"/run/fm//\","
-               "\"environ\":\"ulimit -n 100; export A=b\",\"auth\":\"open\","
+               "\"environ\":\"ulimit -n 100; export A=b\",\"auth\":\"open\",\"probe\":\"pidfd\","
                "\"clog\":{\"name\":\"n\",\"addr\":\"h:1\",\"mode\":3,\"level\":0},"
                "\"log\":{\"keep_days\":0,\"max_size\":\"100M\",\"day\":\"%Y-%m-%d\"},"
                "\"http\":{\"idle_timeout\":86400,\"backlog_kb\":16,\"max_connections\":1,\"body_kb\":2,"
@@ -84,6 +85,7 @@ static void test_everything_given(void **state)
     assert_string_equal(conf->rundir, "/run/fm");
     assert_string_equal(conf->environ, "ulimit -n 100; export A=b");
     assert_int_equal(conf->auth, CONF_AUTH_OPEN);
+    assert_int_equal(conf->probe, CONF_PROBE_PIDFD);
     assert_string_equal(conf->clog.name, "n");
     assert_string_equal(conf->clog.addr, "h:1");
     assert_int_equal(conf->clog.mode, 3);
@@ -150,6 +152,7 @@ static void test_bad_env_keys(void **state)
         {"\"environ\":null", "environ: must not be null"},
         {"\"auth\":\"none\"", "auth: must be \"local\", \"token\" or \"open\", got \"none\""},
         {"\"auth\":\"open\\u0000\"", "auth: must be \"local\", \"token\" or \"open\", got \"open\\u0000\""},
+        {"\"probe\":\"poll\"", "probe: must be \"signal\" or \"pidfd\", got \"poll\""},
         {"\"auth\":false", "auth: must be \"local\", \"token\" or \"open\", got false"},
         {"\"clog\":\"x\"", "clog: must be an object, got \"x\""},
         {"\"clog\":[1]", "clog: must be an object, got an array"},

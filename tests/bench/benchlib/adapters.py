@@ -215,6 +215,7 @@ class Monitor(Supervisor):
     rest_s = 10.5
     starts_again = True
     how = 'defaults, `"auth": "open"`; console logs and the 300 ms probe are on'
+    settings = {}
 
     @classmethod
     def version(cls, options):
@@ -234,7 +235,7 @@ class Monitor(Supervisor):
                 open(os.path.join(folder, 'fota_monitor.log'), 'w').close()
             services[name] = {'cmd': ' '.join(self.service(name))[len(root) + 1:], 'dir': folder}
         conf = {'port': self.port, 'bind': ['127.0.0.1'], 'rootpath': root, 'svrs': services, 'auth': 'open',
-                'clog': {'mode': 1, 'level': 14}}
+                'clog': {'mode': 1, 'level': 14}, **self.settings}
         with open(os.path.join(self.home, 'conf', 'conf.json'), 'w') as f:
             json.dump({'dev': conf}, f, indent=1)
 
@@ -281,3 +282,11 @@ class Monitor(Supervisor):
 
     def count_up(self, output):
         return output.count(b'PID:')
+
+
+class MonitorFast(Monitor):
+    """The same with the settings that cost it least."""
+
+    how = 'as above, `"probe": "pidfd"`'
+    settings = {'probe': 'pidfd'}
+    leave_out = ('http', 'command', 'kill', 'restart', 'log', 'crash', 'size')

@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import time
 
-from .adapters import Bare, Failed, Monitor, Supervisor, free_port
+from .adapters import Bare, Failed, Monitor, MonitorFast, Supervisor, free_port
 
 KEPT_BYTES = 16777215  # where loggers begin the next file; enough files are kept that nothing is thrown away
 
@@ -349,9 +349,9 @@ class Pm2Fast(Pm2):
     leave_out = ('command', 'idle', 'log', 'crash', 'size')
 
 
-ADAPTERS = {'bare': Bare, 'monitor': Monitor, 'supervisor': Supervisord, 'supervisor-fast': SupervisordFast,
-            'monit': Monit, 's6': S6, 's6-fast': S6Fast, 'runit': Runit, 'runit-fast': RunitFast,
-            'daemontools': Daemontools, 'daemontools-fast': DaemontoolsFast, 'pm2': Pm2, 'pm2-fast': Pm2Fast}
+ADAPTERS = {'bare': Bare, 'monitor': Monitor, 'monitor-fast': MonitorFast, 'supervisor': Supervisord,
+            'supervisor-fast': SupervisordFast, 'monit': Monit, 's6': S6, 's6-fast': S6Fast, 'runit': Runit,
+            'runit-fast': RunitFast, 'daemontools': Daemontools, 'daemontools-fast': DaemontoolsFast, 'pm2': Pm2, 'pm2-fast': Pm2Fast}
 
 APT = ('supervisor', 'monit', 's6', 'runit', 'daemontools')
 
