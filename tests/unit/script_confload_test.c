@@ -297,7 +297,7 @@ static void test_unknown_keys(void **state)
                  "conf.json:1:20: dev.prot: unknown key \"prot\"; did you mean \"port\"?");
     expect_error("{\"dev\":{\"\":1}}",
                  "conf.json:1:9: dev.\"\": unknown key \"\"; known are \"port\", \"bind\", \"rootpath\", \"rundir\", "
-                 "\"environ\", \"clog\", \"log\", \"auth\", \"http\", \"tls\", \"lua\", \"vars\", \"svrs\"");
+                 "\"environ\", \"clog\", \"log\", \"auth\", \"probe\", \"http\", \"tls\", \"lua\", \"vars\", \"svrs\"");
     char text[400], key[200];
     memset(key, 'k', sizeof key);
     key[sizeof key - 1] = 0;

@@ -159,9 +159,10 @@ static void test_places(void **state)
     } cases[] = {
         {"port=abc", "-conf: port: must be a whole number from 0 to 65535, got \"abc\" (from \"port=abc\")"},
         {"prot=1", "-conf: prot: unknown key \"prot\"; did you mean \"port\"? (from \"prot=1\")"},
-        {"dev.port=1", "-conf: dev: unknown key \"dev\"; known are \"port\", \"bind\", \"rootpath\", \"rundir\", "
-                       "\"environ\", \"clog\", \"log\", \"auth\", \"http\", \"tls\", \"lua\", \"vars\", \"svrs\" (from "
-                       "\"dev.port=1\")"},
+        {"dev.port=1",
+         "-conf: dev: unknown key \"dev\"; known are \"port\", \"bind\", \"rootpath\", \"rundir\", "
+         "\"environ\", \"clog\", \"log\", \"auth\", \"probe\", \"http\", \"tls\", \"lua\", \"vars\", \"svrs\" (from "
+         "\"dev.port=1\")"},
         {"port=1;bind=[\"inner\",\"x\"]", "-conf: bind[1]: must be \"inner\" or an IPv4 or IPv6 address, got \"x\" "
                                           "(from \"bind=[\\\"inner\\\",\\\"x\\\"]\")"},
         {"svrs.web.stop.timeout=10s",
