@@ -134,6 +134,10 @@ class Terminal:
                 continue
             code, said = self.run(command)
             assert code in CODES.get(bare, {0}), f"{command}: exit code {code}\n{said}"
+            port = re.search(r"http_server -p (\d+).* &$", bare)
+            if port:  # who types the next command is slower than this program
+                wait_until(lambda port=port: self.run(f"curl -so /dev/null http://127.0.0.1:{port[1]}/")[0] == 0,
+                           what=f"{bare} listens")
             promised = re.search(r"# ((?:changed|added|removed): .*)", command)
             assert not promised or promised[1] in said.splitlines(), f"{command}\n{said}"
             answers.append((bare, said))
