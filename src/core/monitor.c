@@ -3,6 +3,7 @@
 #include "clog.h"
 #include "consoles.h"
 #include "match.h"
+#include "probe.h"
 #include "survey.h"
 
 #include <errno.h>
@@ -14,8 +15,6 @@
 #include <unistd.h>
 
 #define JOURNAL_MAX_BYTES (16 * 1024 * 1024)
-#define PROBE_AHEAD 4
-#define PROBE_PIECE 256
 #define OWN_TIMERS 10 /* of the monitor itself, beside one for each service */
 
 static int64_t now_ms(const struct monitor *m)
@@ -179,47 +178,12 @@ static void on_slice(struct timer *t)
 
 /* ---- the regular looks */
 
-static void probe_by_signal(struct monitor *m)
-{
-    for (size_t i = 0; i < m->nsvcs; i++) {
-        /* After 300 ms of other things none is in the cache: fetched while the kernel looks at those before. */
-        if (i + PROBE_AHEAD < m->nsvcs)
-            __builtin_prefetch(m->svcs[i + PROBE_AHEAD]);
-        service_probe(m->svcs[i]);
-    }
-}
-
-/* An answer may be out of date by the time it is told, as those before have consequences: it is looked at again. */
-static void probe_by_pidfd(struct monitor *m)
-{
-    const struct proc *procs[PROBE_PIECE];
-    bool ended[PROBE_PIECE];
-    for (size_t done = 0; done < m->nsvcs; done += PROBE_PIECE) {
-        size_t n = MIN(m->nsvcs - done, PROBE_PIECE);
-        int64_t now = m->world->ops->mono_ms(m->world);
-        for (size_t i = 0; i < n; i++) {
-            __builtin_prefetch(m->svcs[MIN(done + i + PROBE_AHEAD, m->nsvcs - 1)]);
-            procs[i] = &m->svcs[done + i]->proc;
-        }
-        m->world->ops->have_ended(m->world, procs, n, ended);
-        for (size_t i = 0; i < n && done + i < m->nsvcs; i++)
-            service_probed(m->svcs[done + i], ended[i], now);
-    }
-}
-
 static void on_probe(struct timer *t)
 {
     struct monitor *m = CONTAINER_OF(t, struct monitor, probe);
     m->world->ops->release(m->world, &m->ended);
-    if (m->conf->probe == CONF_PROBE_PIDFD)
-        probe_by_pidfd(m);
-    else
-        probe_by_signal(m);
+    probe_all(m);
     m->probes += m->nsvcs;
-    for (struct service *s = m->removed, *next; s; s = next) {
-        next = s->next_queued;
-        service_probe(s);
-    }
     world_timer_set(m->world, t, MONITOR_PROBE_MS);
 }
 

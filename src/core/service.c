@@ -456,26 +456,6 @@ static void on_timer(struct timer *t)
     }
 }
 
-void service_probed(struct service *s, bool gone, int64_t now_ms)
-{
-    if (!s->proc.pid)
-        return;
-    if (s->said_failing)
-        complain_over(s);
-    if (gone || !s->watched)
-        on_ended(&s->watch);
-    else if (s->adopted)
-        s->group.seen_ms = now_ms;
-}
-
-void service_probe(struct service *s)
-{
-    struct world *w = world_of(s);
-    int64_t now = s->adopted ? now_ms(s) : 0;
-    if (s->proc.pid)
-        service_probed(s, w->ops->signal(w, &s->proc, 0, PROC_ONE) == -ESRCH, now);
-}
-
 /* ---- commands */
 
 static void want(struct service *s, enum machine_want w)

@@ -141,8 +141,6 @@ int service_signal(struct service *s, int sig, uint64_t cause);
 int service_adopt(struct service *s, const struct procfs_entry *e, uint64_t cause);
 void service_launch(struct service *s); /* the queued start, now; looked for and not found */
 void service_gone(struct service *s);   /* looked for while it is stopping: there is nothing (more) */
-void service_probe(struct service *s);  /* is it still there? */
-void service_probed(struct service *s, bool gone, int64_t now_ms); /* the answer, as of now_ms (mono) */
 
 /* For one that was removed: is there still something of it to be stopped, or to be looked for? */
 bool service_is_leaving(const struct service *s);

@@ -3,6 +3,7 @@
 #include "clog.h"
 #include "complain.h"
 #include "match.h"
+#include "probe.h"
 #include "resume.h"
 
 #include <errno.h>
@@ -204,7 +205,7 @@ static void check(struct judgement *j, size_t index)
     const struct match_found *f = &j->match.found[index];
     if (s->proc.pid) {
         if (!procfs_table_find(j->table, s->proc.pid))
-            service_probe(s);
+            probe_service(s);
         bool other = f->best && f->same && s->proc.pid && f->best != f->copy && f->best->stat.session != s->proc.pid;
         report_copies(j, s, f->copy, other ? f->best : NULL);
         s->reported_rest = false;

@@ -24,7 +24,6 @@
 #endif
 #define SIGNAL_TO_GROUP 4U /* PIDFD_SIGNAL_PROCESS_GROUP, Linux 6.9 */
 
-#define POLLED 256 /* processes in one call */
 #define CHILD_STACK (64 * 1024)
 
 /* PIDFD_GET_INFO (Linux 6.15 tells the exit status, also of processes that are no
@@ -311,17 +310,12 @@ bool proc_has_ended(const struct proc *p)
 
 void proc_have_ended(const struct proc *const *procs, size_t n, bool *out)
 {
-    struct pollfd fds[POLLED];
-    for (size_t done = 0; done < n; done += POLLED) {
-        size_t count = MIN(n - done, POLLED);
-        for (size_t i = 0; i < count; i++) {
-            const struct proc *p = procs[done + i];
-            fds[i] = (struct pollfd){.fd = p->pid ? p->pidfd : -1, .events = POLLIN}; /* -1: poll passes it over */
-        }
-        bool told = poll(fds, count, 0) > 0;
-        for (size_t i = 0; i < count; i++)
-            out[done + i] = told && (fds[i].revents & (POLLIN | POLLHUP));
-    }
+    struct pollfd fds[PROC_MANY];
+    for (size_t i = 0; i < n; i++) /* -1: poll passes it over */
+        fds[i] = (struct pollfd){.fd = procs[i]->pid ? procs[i]->pidfd : -1, .events = POLLIN};
+    bool told = poll(fds, n, 0) > 0;
+    for (size_t i = 0; i < n; i++)
+        out[i] = told && (fds[i].revents & (POLLIN | POLLHUP));
 }
 
 static void set_status(struct proc_exit *out, int status)

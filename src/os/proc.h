@@ -118,8 +118,9 @@ int proc_signal(const struct proc *p, int sig, enum proc_scope scope);
 /* Has it ended (also: is it a zombie nobody collected)? Collects nothing. */
 bool proc_has_ended(const struct proc *p);
 
-/* The same of n processes, in one system call for many: out[i] tells of procs[i] (false where there is none, or no
- * pidfd). What the kernel can't tell at the moment has not ended. */
+#define PROC_MANY 256
+/* The same of n processes, at most PROC_MANY, in one system call: out[i] tells of procs[i] (false where there is none,
+ * or no pidfd). What the kernel can't tell at the moment has not ended. */
 void proc_have_ended(const struct proc *const *procs, size_t n, bool *out);
 
 /* After its end: kills what is left of its process group while the group's number

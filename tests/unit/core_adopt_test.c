@@ -342,12 +342,11 @@ static void a_pid_given_anew_between_look_and_judgement(void **state)
 
 /* ---- ends that nobody tells */
 
-static void the_probe_finds_an_end_that_could_not_be_watched(void **state)
+/* Of a service started by hand and of a child. */
+static void finds_the_ends(struct conf *conf)
 {
-    (void)state;
-    world_sim_set_watching(fx.w, WORLD_SIM_WATCH_FAILS);
     pid_t hand = by_hand("/srv/a/a --serve");
-    fixture_begin(fixture_conf("a", "b"));
+    fixture_begin(conf);
     await("b", STATE_UP, 1000);
     assert_state("a", STATE_UP);
     run(10000);
@@ -362,6 +361,13 @@ static void the_probe_finds_an_end_that_could_not_be_watched(void **state)
     await("a", STATE_UP, 1000);
     await("b", STATE_UP, 1000);
     assert_int_equal(world_sim_count(fx.w, NULL, false), 2);
+}
+
+static void the_probe_finds_an_end_that_could_not_be_watched(void **state)
+{
+    (void)state;
+    world_sim_set_watching(fx.w, WORLD_SIM_WATCH_FAILS);
+    finds_the_ends(fixture_conf("a", "b"));
 }
 
 static void the_probe_finds_an_end_that_was_never_told(void **state)
@@ -381,24 +387,10 @@ static void a_probe_of_pidfds_finds_them_too(void **state)
 {
     (void)state;
     world_sim_set_watching(fx.w, WORLD_SIM_WATCH_DEAF);
-    pid_t hand = by_hand("/srv/a/a --serve");
     struct conf *conf = fixture_conf("a", "b", "c");
     conf->probe = CONF_PROBE_PIDFD;
     fixture_entry(conf, "c")->autostart = false; /* none is looked for */
-    fixture_begin(conf);
-    await("b", STATE_UP, 1000);
-    run(10000);
-    assert_state("a", STATE_UP);
-    assert_state("b", STATE_UP);
-    pid_t child = get("b")->proc.pid;
-    world_sim_exit(fx.w, hand, 1);
-    world_sim_exit(fx.w, child, 4);
-    assert_true(await("a", STATE_STARTING, MONITOR_PROBE_MS) <= MONITOR_PROBE_MS);
-    assert_true(get("b")->proc.pid != child);
-    assert_int_equal(get("b")->last_exit.how.code, 4);
-    await("a", STATE_UP, 1000);
-    await("b", STATE_UP, 1000);
-    assert_int_equal(world_sim_count(fx.w, NULL, false), 2);
+    finds_the_ends(conf);
 }
 
 enum { MANY = 600 };

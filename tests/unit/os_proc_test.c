@@ -37,11 +37,11 @@ static void leads_its_own_session(void **state)
     finish(&p);
 }
 
-/* More than one call looks at, in which there is none, one that lives, and one that nobody collected. */
+/* As many as it takes, of which one is none, one lives, and one was collected by nobody. */
 static void of_many_those_that_have_ended_are_told(void **state)
 {
     (void)state;
-    enum { MANY = 700 };
+    enum { MANY = PROC_MANY };
     static const struct proc none = {.pidfd = -1};
     const struct proc *procs[MANY];
     bool ended[MANY];
