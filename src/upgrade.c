@@ -4,6 +4,7 @@
 #include "command.h"
 #include "exec.h"
 #include "jsonline.h"
+#include "memory.h"
 #include "mhd.h"
 #include "remember_line.h"
 #include "request.h"
@@ -260,8 +261,10 @@ static void leave(struct upgrade *u)
     keep_all_open(u, true);
     keep_open(fd, true);
     upgrade_state_announce(fd);
+    memory_begin_next(true);
     execv(program.path, program.argv);
     int error = errno;
+    memory_begin_next(false);
     upgrade_state_announce(-1);
     keep_all_open(u, false);
     close(fd);

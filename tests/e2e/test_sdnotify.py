@@ -242,7 +242,8 @@ def test_the_commands_of_the_unit_do_what_they_say(monitor, manager):
     outside = {**os.environ, "FOTA_MONITOR_HOME": str(monitor.home)}
     monitor.script("demo/demo")
     monitor.conf(svrs={"demo": "demo/demo"})
-    process = monitor.spawn(start_words, env={**outside, "NOTIFY_SOCKET": manager.name})
+    told = dict([service["Environment"].split("=", 1)])
+    process = monitor.spawn(start_words, env={**outside, **told, "NOTIFY_SOCKET": manager.name})
     manager.until("READY")
     subprocess.run(reload_words, env=outside, check=True, timeout=30, stdin=subprocess.DEVNULL, capture_output=True)
     manager.until("RELOADING")
@@ -250,7 +251,8 @@ def test_the_commands_of_the_unit_do_what_they_say(monitor, manager):
     wait_until(lambda: monitor.processes("demo"))
     process.terminate()
     assert process.wait(20) == 0
-    assert monitor.processes("demo")
+    [pid] = monitor.processes("demo")
+    assert told and not set(told) & set(environ_of(pid)), "what is for the monitor is kept from the services"
 
 
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="no systemd-analyze here")

@@ -129,6 +129,32 @@ def test_no_descriptor_is_lost_or_left(up):
     assert not any(key.startswith("FOTA_MONITOR_STATE") for key in environ_of(up.status("one")["pid"]))
 
 
+@pytest.mark.parametrize("before", [None, "glibc.malloc.tcache_count=0"], ids=["by hand", "by fota_monitor.sh"])
+def test_malloc_is_told_to_keep_nothing_for_each_thread(monitor, before):
+    """The program that comes is told in its environment, as fota_monitor.sh does it; services are not."""
+    monitor.script("one/one")
+    monitor.conf(svrs={"one": "one/one"})
+    monitor.start(env=before and {"GLIBC_TUNABLES": before})
+    assert "GLIBC_TUNABLES" not in environ_of(*monitor.wait_up())
+    for _ in range(2):
+        assert monitor.get("upgrade").text == "SUCCESS\n"
+        assert environ_of(monitor.pid)["GLIBC_TUNABLES"] == "glibc.malloc.tcache_count=0"
+        assert monitor.get("restart", "one").exit_code == 0
+        assert "GLIBC_TUNABLES" not in environ_of(monitor.status("one")["pid"])
+
+
+def test_what_the_user_tells_malloc_stays(monitor):
+    own = "glibc.malloc.tcache_count=3"
+    monitor.script("one/one")
+    monitor.conf(svrs={"one": "one/one"})
+    monitor.start(env={"GLIBC_TUNABLES": own})
+    assert environ_of(*monitor.wait_up())["GLIBC_TUNABLES"] == own
+    assert monitor.get("upgrade").text == "SUCCESS\n"
+    assert environ_of(monitor.pid)["GLIBC_TUNABLES"] == own
+    assert monitor.get("restart", "one").exit_code == 0
+    assert environ_of(monitor.status("one")["pid"])["GLIBC_TUNABLES"] == own
+
+
 def test_services_keep_the_limit_the_monitor_was_started_with(monitor):
     soft, hard = 333, resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     monitor.script("one/one")

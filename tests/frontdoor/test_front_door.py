@@ -141,6 +141,13 @@ def test_check_is_silent_when_up(home):
     assert home.pid("dev") != pid
 
 
+def test_malloc_keeps_nothing_for_each_thread(home):
+    for given, env in (("glibc.malloc.tcache_count=0", {}), ("own", {"GLIBC_TUNABLES": "own"})):
+        home.run("start", **env)
+        assert f"GLIBC_TUNABLES={given}".encode() in Path(f"/proc/{home.pid()}/environ").read_bytes().split(b"\0")
+        home.run("stop")
+
+
 def test_two_envs_side_by_side(home):
     home.run("start", "dev")
     home.run("start", "prod")
