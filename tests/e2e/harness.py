@@ -452,6 +452,8 @@ class Monitor:
         report = SANITIZER.search(said)
         if report:
             self.problems.append(f"a sanitizer's report:\n{said[report.start():][:6000]}")
+        elif self.problems:
+            self.problems.append(f"it said at last:\n{said[-3000:]}")
         if not self.keep:
             shutil.rmtree(self.home, ignore_errors=True)
         assert not self.problems, "\n".join(self.problems)
