@@ -22,6 +22,7 @@
 #include "shutdown.h"
 #include "signals.h"
 #include "upgrade.h"
+#include "vm.h"
 #include "world_linux.h"
 
 #include <errno.h>
@@ -189,12 +190,15 @@ static void tell_ready(struct app *app)
     app->reloading = false;
 }
 
-/* A look comes once a minute and after every start: when it is over, so is what led to it. */
+/* A look comes once a minute and after every start: when it is over, so is what led to it. Lua's garbage first: among it
+ * is what keeps pages from being given back, others each time. */
 static void trim(struct app *app)
 {
     const struct monitor *m = app->mon;
     if (m->scans == app->trimmed_after || !m->surveyed || m->surveying || m->queue_head || m->work_head)
         return;
+    if (app->scripts)
+        vm_collect(app->scripts->vm);
     if (app->trimmed_after)
         memory_trim();
     else

@@ -291,6 +291,12 @@ void vm_set_memory(struct vm *vm, int memory_mb)
     vm->heap.limit = memory_mb > 0 ? (size_t)memory_mb << 20 : 0;
 }
 
+void vm_collect(struct vm *vm)
+{
+    if (vm->heap.used <= VM_COLLECT_MAX)
+        lua_gc(vm->L, LUA_GCCOLLECT);
+}
+
 size_t vm_memory(const struct vm *vm)
 {
     return vm->heap.used;

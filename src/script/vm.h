@@ -36,6 +36,11 @@ void vm_set_memory(struct vm *vm, int memory_mb);
 /* Bytes that Lua holds now. */
 size_t vm_memory(const struct vm *vm);
 
+/* Collects all garbage, where that takes less than a millisecond or so: when Lua holds no more than VM_COLLECT_MAX bytes.
+ * For when nothing else is to be done; not from inside a call. */
+#define VM_COLLECT_MAX (1024 * 1024)
+void vm_collect(struct vm *vm);
+
 /* The budget of each turn from the next one on, in milliseconds of processor time (a monitor that has to wait for a
  * processor blames no script); twenty times that in real time. 0: none. */
 void vm_set_budget(struct vm *vm, int budget_ms);

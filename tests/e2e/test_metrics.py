@@ -181,3 +181,23 @@ def test_scripts(running):
     after = wait_until(lambda: (s := scrape(running))["fota_monitor_script_errors_total",] and s, what="an error")
     assert after["fota_monitor_script_errors_total",] == 1
     assert after["fota_monitor_script_seconds_total",] > before["fota_monitor_script_seconds_total",]
+
+
+def test_what_scripts_leave_behind_is_collected_when_it_is_quiet(running):
+    """Not only when there is as much garbage as there is in use."""
+    (running.home / "lua").mkdir()
+    (running.home / "lua" / "a.lua").write_text(
+        "fm.command{name = 'waste', help = 'makes garbage', run = function() return #('x'):rep(100000) end}", encoding="utf-8")
+    assert running.get("reload").status == 200
+
+    def memory():
+        return scrape(running)["fota_monitor_script_memory_bytes",]
+
+    def wasted():
+        before = memory()
+        assert running.get("waste").status == 200
+        return memory() > before + 60_000 and memory()
+
+    most = wait_until(wasted, what="garbage that Lua has not collected by itself")
+    running.get("restart", "alpha")  # the last that there is to do is the look that comes with it
+    wait_until(lambda: memory() < most - 60_000, what="the garbage is gone")

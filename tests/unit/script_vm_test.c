@@ -101,6 +101,25 @@ static void test_memory(void **state)
     vm_free(vm);
 }
 
+static void test_collect(void **state)
+{
+    (void)state;
+    struct vm *vm = vm_new(8, &err);
+    assert_non_null(vm);
+    vm_collect(vm);
+    size_t before = vm_memory(vm);
+    assert_true(run(vm, "return #string.rep('garbage ', 10000)", 0));
+    assert_true(vm_memory(vm) > before + 80000);
+    vm_collect(vm);
+    assert_true(vm_memory(vm) < before + 1000);
+    /* What would take long is left to Lua. */
+    assert_true(run(vm, "kept = string.rep('x', 1024 * 1024) return #string.rep('garbage ', 10000)", 0));
+    before = vm_memory(vm);
+    vm_collect(vm);
+    assert_int_equal(vm_memory(vm), before);
+    vm_free(vm);
+}
+
 static void test_libraries(void **state)
 {
     (void)state;
@@ -351,12 +370,19 @@ static void test_clock_and_seed(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_call),          cmocka_unit_test(test_errors),
-        cmocka_unit_test(test_memory),        cmocka_unit_test(test_libraries),
-        cmocka_unit_test(test_error_objects), cmocka_unit_test(test_budget),
-        cmocka_unit_test(test_waiting),       cmocka_unit_test(test_heavy_instructions),
-        cmocka_unit_test(test_nested_budget), cmocka_unit_test(test_resume),
-        cmocka_unit_test(test_resume_budget), cmocka_unit_test(test_clock_and_seed),
+        cmocka_unit_test(test_call),
+        cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_collect),
+        cmocka_unit_test(test_libraries),
+        cmocka_unit_test(test_error_objects),
+        cmocka_unit_test(test_budget),
+        cmocka_unit_test(test_waiting),
+        cmocka_unit_test(test_heavy_instructions),
+        cmocka_unit_test(test_nested_budget),
+        cmocka_unit_test(test_resume),
+        cmocka_unit_test(test_resume_budget),
+        cmocka_unit_test(test_clock_and_seed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
