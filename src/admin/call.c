@@ -25,7 +25,7 @@ struct call {
     struct call_shared *shared;
     struct MHD_Connection *connection;
     struct peer *peer; /* NULL: not known */
-    int64_t due_ms;    /* by when the client must have sent the rest, or taken the answer (mono); 0: we are on */
+    int64_t due_ms;    /* by when the client must have sent the rest, or taken the answer (coarse); 0: we are on */
     struct MHD_PostProcessor *post;
     struct request *request;
     struct MHD_Response *stream; /* the answer, when it comes in pieces */
@@ -65,7 +65,7 @@ static const struct conf_http *limits(const struct call *c)
 /* It is the client's turn, to send or to take so many bytes. */
 static void expect(struct call *c, size_t bytes)
 {
-    int64_t now = clock_mono_ms();
+    int64_t now = clock_coarse_ms();
     c->due_ms = now + limits(c)->idle_timeout * INT64_C(1000) + (int64_t)(bytes / SLOWEST);
     peer_await(c->peer, true, now);
 }
@@ -543,7 +543,7 @@ static bool has_hung_up(const struct call *c)
 
 void call_sweep(struct call_shared *sh)
 {
-    int64_t now = clock_mono_ms();
+    int64_t now = clock_coarse_ms();
     for (struct call *c = sh->calls; c; c = c->next) {
         if (c->suspended && has_hung_up(c)) {
             c->gone = true;

@@ -480,7 +480,7 @@ bool http_is_quiet(const struct http *h, const struct request *but)
 {
     int fd = but ? call_fd(&h->calls, but) : -1;
     bool encrypted = is_encrypted(h);
-    int64_t now = clock_mono_ms();
+    int64_t now = clock_coarse_ms();
     if (call_is_any(&h->calls, but))
         return false;
     for (const struct peer *p = h->peers.first; p; p = p->next)

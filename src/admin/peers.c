@@ -38,7 +38,7 @@ struct peer *peers_add(struct peers *ps, int fd, const struct sockaddr *address)
     struct peer *p = calloc(1, sizeof *p);
     if (!p)
         return NULL;
-    *p = (struct peer){.next = ps->first, .fd = fd, .since_ms = clock_mono_ms()};
+    *p = (struct peer){.next = ps->first, .fd = fd, .since_ms = clock_coarse_ms()};
     keep_address(&p->address, address);
     keep_text(p->text, address);
     if (p->next)
@@ -65,7 +65,7 @@ void peer_end(struct peer *p)
     if (!p)
         return;
     p->busy = p->awaited = false;
-    p->since_ms = clock_mono_ms();
+    p->since_ms = clock_coarse_ms();
 }
 
 void peer_await(struct peer *p, bool client, int64_t now_ms)
@@ -98,7 +98,7 @@ static void hang_up(struct peer *p)
 
 void peers_make_room(struct peers *ps, int n)
 {
-    int64_t now = clock_mono_ms();
+    int64_t now = clock_coarse_ms();
     for (struct peer *oldest = ps->first; n-- > 0 && oldest;) {
         oldest = NULL;
         for (struct peer *p = ps->first; p; p = p->next)
@@ -115,7 +115,7 @@ void peers_make_room(struct peers *ps, int n)
  * Ending the stream once more, from our side, wakes it up. */
 void peers_sweep(struct peers *ps, int64_t idle_ms)
 {
-    int64_t now = clock_mono_ms();
+    int64_t now = clock_coarse_ms();
     char byte;
     for (struct peer *p = ps->first; p; p = p->next) {
         if (recv(p->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0)

@@ -13,7 +13,7 @@ struct peer {
     int fd;
     bool busy;                       /* with a request whose head has come, until its answer is sent */
     bool awaited;                    /* busy, and it is for the client to send the rest, or to take the answer */
-    int64_t since_ms;                /* since when it is not busy, or awaited (mono) */
+    int64_t since_ms;                /* since when it is not busy, or awaited (coarse) */
     struct sockaddr_storage address; /* without its port */
     char text[INET6_ADDRSTRLEN];     /* the same for people */
 };
@@ -31,7 +31,7 @@ void peers_remove(struct peers *ps, struct peer *p);
 void peer_begin(struct peer *p);
 void peer_end(struct peer *p);
 
-/* Of the request that has begun: is it for the client to go on, from now (mono) on? NULL is allowed. */
+/* Of the request that has begun: is it for the client to go on, from now (coarse) on? NULL is allowed. */
 void peer_await(struct peer *p, bool client, int64_t now_ms);
 
 /* May one more come from there? Clients of this host are not counted. */
