@@ -165,8 +165,11 @@ start() {
     size=$(stat -c %s -- "$log")
     # malloc's caches for each thread would hold pages that could be given back. The monitor takes this out of the
     # environment again; who has set the variable means what is in it.
-    export GLIBC_TUNABLES="${GLIBC_TUNABLES-glibc.malloc.tcache_count=0}"
-    (cd -- "$home" && exec setsid nohup "$bin" -home "$home" -env "$env") </dev/null >>"$log" 2>&1 9<&- &
+    (
+        cd -- "$home" || exit
+        export GLIBC_TUNABLES="${GLIBC_TUNABLES-glibc.malloc.tcache_count=0}"
+        exec setsid nohup "$bin" -home "$home" -env "$env"
+    ) </dev/null >>"$log" 2>&1 9<&- &
     pid=$!
     # Its own lock and its own address first: what answers at that port might be another monitor.
     while kill -0 "$pid" 2>/dev/null; do

@@ -190,8 +190,8 @@ static void tell_ready(struct app *app)
     app->reloading = false;
 }
 
-/* A look comes once a minute and after every start: when it is over, so is what led to it. Lua's garbage first: among it
- * is what keeps pages from being given back, others each time. */
+/* A look comes once a minute and after every start: when it is over, so is what led to it. Lua's garbage first: it
+ * would keep pages from being given back, others each time. */
 static void trim(struct app *app)
 {
     const struct monitor *m = app->mon;

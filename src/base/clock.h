@@ -5,7 +5,8 @@
 #include "base.h"
 
 /* Milliseconds since boot, sleep included (CLOCK_BOOTTIME, the clock that
- * process start times in /proc count in). For every interval. Never goes back. */
+ * process start times in /proc count in). For every other interval than those of
+ * clock_coarse_ms. Never goes back. */
 int64_t clock_mono_ms(void);
 
 /* Milliseconds since boot without sleep, up to a tick of the kernel (10 ms) behind (CLOCK_MONOTONIC_COARSE). A tenth of

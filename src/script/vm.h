@@ -36,8 +36,8 @@ void vm_set_memory(struct vm *vm, int memory_mb);
 /* Bytes that Lua holds now. */
 size_t vm_memory(const struct vm *vm);
 
-/* Collects all garbage, where that takes less than a millisecond or so: when Lua holds no more than VM_COLLECT_MAX bytes.
- * For when nothing else is to be done; not from inside a call. */
+/* Collects all garbage when Lua holds no more than VM_COLLECT_MAX bytes: more would take longer than a millisecond or
+ * so. For when nothing else is to be done; not from inside a call. */
 #define VM_COLLECT_MAX (1024 * 1024)
 void vm_collect(struct vm *vm);
 
