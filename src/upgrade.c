@@ -239,15 +239,34 @@ static bool answer_early(struct upgrade *u)
     return true;
 }
 
+/* Of the next program. Ours is left alone: a thread may just be reading it, and if the exec fails, nothing has to be
+ * undone. Freed by the caller; NULL when memory ran out. */
+static char **next_environment(char *state)
+{
+    size_t n = 0;
+    while (environ[n])
+        n++;
+    char **env = calloc(n + 3, sizeof *env);
+    if (!env)
+        return NULL;
+    memcpy(env, environ, n * sizeof *env);
+    env[n] = state;
+    env[n + 1] = (char *)(uintptr_t)memory_variable();
+    return env;
+}
+
 static void leave(struct upgrade *u)
 {
     struct buf state = {0};
+    char variable[UPGRADE_STATE_VARIABLE_SIZE];
     monitor_finish(u->parts.mon); /* what was asked for */
     describe(u, &state);
     int fd = state.failed ? -1 : memfd_create("fota_monitor state", MFD_CLOEXEC);
     bool written = fd >= 0 && write(fd, state.data, state.len) == (ssize_t)state.len && !lseek(fd, 0, SEEK_SET);
+    upgrade_state_variable(fd, variable);
+    char **env = written ? next_environment(variable) : NULL;
     buf_fini(&state);
-    if (!written) {
+    if (!env) {
         if (fd >= 0)
             close(fd);
         give_up(u, "the state can't be handed over: %s", strerror(errno));
@@ -260,12 +279,9 @@ static void leave(struct upgrade *u)
     exec_kill_all(); /* helpers: who waits for them is no more */
     keep_all_open(u, true);
     keep_open(fd, true);
-    upgrade_state_announce(fd);
-    memory_begin_next(true);
-    execv(program.path, program.argv);
+    execve(program.path, program.argv, env);
     int error = errno;
-    memory_begin_next(false);
-    upgrade_state_announce(-1);
+    free(env);
     keep_all_open(u, false);
     close(fd);
     sdnotify_tell(u->parts.manager, "READY=1");

@@ -181,14 +181,9 @@ void upgrade_state_close_on_exec(const struct upgrade_state *s)
             fcntl(s->given[i].fd, F_SETFD, FD_CLOEXEC);
 }
 
-void upgrade_state_announce(int fd)
+void upgrade_state_variable(int fd, char out[UPGRADE_STATE_VARIABLE_SIZE])
 {
-    char text[16];
-    snprintf(text, sizeof text, "%d", fd);
-    if (fd >= 0)
-        setenv(VARIABLE, text, 1);
-    else
-        unsetenv(VARIABLE);
+    snprintf(out, UPGRADE_STATE_VARIABLE_SIZE, "%s=%d", VARIABLE, fd);
 }
 
 int upgrade_state_announced(void)

@@ -23,8 +23,9 @@ struct upgrade_state *upgrade_state_read(int fd, struct err *err);
 /* The descriptors in it are not for what we start. */
 void upgrade_state_close_on_exec(const struct upgrade_state *s);
 
-/* Where the state is, for the next program of this process; -1: nowhere. */
-void upgrade_state_announce(int fd);
+#define UPGRADE_STATE_VARIABLE_SIZE 32
+/* Where the state is, for the environment of the next program of this process: "NAME=VALUE". */
+void upgrade_state_variable(int fd, char out[UPGRADE_STATE_VARIABLE_SIZE]);
 /* The same for us, once; -1: nowhere. */
 int upgrade_state_announced(void);
 

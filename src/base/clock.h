@@ -10,7 +10,8 @@
 int64_t clock_mono_ms(void);
 
 /* Milliseconds since boot without sleep, up to a tick of the kernel (10 ms) behind (CLOCK_MONOTONIC_COARSE). A tenth of
- * the cost of the others; for what is done for every request and due in seconds. Not to be mixed with clock_mono_ms. */
+ * the cost of the others; for what is noted with every request, for limits of tenths of a second and more. Not to be
+ * mixed with clock_mono_ms. */
 int64_t clock_coarse_ms(void);
 
 /* Milliseconds since 1970 (CLOCK_REALTIME). Only for what a person reads and

@@ -1,5 +1,7 @@
 #include "memory.h"
 
+#include "base.h"
+
 #include <link.h>
 #include <malloc.h>
 #include <stdlib.h>
@@ -23,16 +25,14 @@ void memory_begin(void)
     mallopt(M_MMAP_THRESHOLD, LARGE);
     mallopt(M_TRIM_THRESHOLD, LARGE);
     mallopt(M_ARENA_MAX, 1); /* threads do little here, and what one frees is to be of use to all */
-    memory_begin_next(false);
+    const char *set = getenv(TUNABLES);
+    if (set && !strcmp(set, NO_THREAD_CACHE))
+        unsetenv(TUNABLES);
 }
 
-void memory_begin_next(bool on)
+const char *memory_variable(void)
 {
-    const char *set = getenv(TUNABLES);
-    if (on && !set)
-        setenv(TUNABLES, NO_THREAD_CACHE, 1); /* no memory: it starts as others do */
-    else if (!on && set && !strcmp(set, NO_THREAD_CACHE))
-        unsetenv(TUNABLES);
+    return getenv(TUNABLES) ? NULL : TUNABLES "=" NO_THREAD_CACHE;
 }
 
 static uintptr_t page_size(void)
