@@ -33,6 +33,7 @@ struct vm {
     int depth;   /* calls from C into Lua that are on */
     int closing; /* coroutines that are being closed, one inside the other */
     bool tripped;
+    bool slow_to_collect;
     int64_t budget_ns; /* 0: none */
     int64_t began_ns;  /* monotonic */
     int64_t look_ns;   /* before that moment the budget can't be used up */
@@ -293,8 +294,11 @@ void vm_set_memory(struct vm *vm, int memory_mb)
 
 void vm_collect(struct vm *vm)
 {
-    if (vm->heap.used <= VM_COLLECT_MAX)
-        lua_gc(vm->L, LUA_GCCOLLECT);
+    if (vm->depth || vm->slow_to_collect || vm->heap.used > VM_COLLECT_MAX)
+        return;
+    int64_t began_ns = read_ns(CLOCK_MONOTONIC);
+    lua_gc(vm->L, LUA_GCCOLLECT);
+    vm->slow_to_collect = read_ns(CLOCK_MONOTONIC) - began_ns > VM_COLLECT_MS * INT64_C(1000000);
 }
 
 size_t vm_memory(const struct vm *vm)

@@ -36,9 +36,10 @@ void vm_set_memory(struct vm *vm, int memory_mb);
 /* Bytes that Lua holds now. */
 size_t vm_memory(const struct vm *vm);
 
-/* Collects all garbage when Lua holds no more than VM_COLLECT_MAX bytes: more would take longer than a millisecond or
- * so. For when nothing else is to be done; not from inside a call. */
-#define VM_COLLECT_MAX (1024 * 1024)
+/* Collects all garbage when Lua holds no more than VM_COLLECT_MAX bytes, garbage included: that takes a millisecond or
+ * so. Once it took longer than VM_COLLECT_MS (weak tables may), it is left to Lua. Not from inside a call. */
+#define VM_COLLECT_MAX (4 * 1024 * 1024)
+#define VM_COLLECT_MS 5
 void vm_collect(struct vm *vm);
 
 /* The budget of each turn from the next one on, in milliseconds of processor time (a monitor that has to wait for a

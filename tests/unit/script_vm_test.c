@@ -104,7 +104,7 @@ static void test_memory(void **state)
 static void test_collect(void **state)
 {
     (void)state;
-    struct vm *vm = vm_new(8, &err);
+    struct vm *vm = vm_new(64, &err);
     assert_non_null(vm);
     vm_collect(vm);
     size_t before = vm_memory(vm);
@@ -113,7 +113,7 @@ static void test_collect(void **state)
     vm_collect(vm);
     assert_true(vm_memory(vm) < before + 1000);
     /* What would take long is left to Lua. */
-    assert_true(run(vm, "kept = string.rep('x', 1024 * 1024) return #string.rep('garbage ', 10000)", 0));
+    assert_true(run(vm, "kept = string.rep('x', 4 * 1024 * 1024) return #string.rep('garbage ', 10000)", 0));
     before = vm_memory(vm);
     vm_collect(vm);
     assert_int_equal(vm_memory(vm), before);
