@@ -118,3 +118,10 @@ def test_every_row_left_out_is_a_row():
     known = {name for name, *_ in rows.ROWS}
     for name, adapter in ADAPTERS.items():
         assert set(adapter.leave_out) <= known, name
+
+
+def test_parts_of_different_versions_are_named_so():
+    later = part(1, {"monitor": {"kill": [[1, 1, 1]]}}, when="2026-01-02 10:00")
+    later["versions"]["monitor"] = "0.2.0"
+    text = board.markdown([part(1, {"monitor": {"kill": [[2, 2, 2]]}}), later, later])
+    assert line_of(text, "Versions and settings", "**fota_monitor**")[0] == "0.1.0, 0.2.0"

@@ -221,6 +221,10 @@ class Monitor(Supervisor):
     def version(cls, options):
         return options.get('version', '?')
 
+    def env(self):
+        """As fota_monitor.sh starts it."""
+        return {**os.environ, 'GLIBC_TUNABLES': 'glibc.malloc.tcache_count=0'}
+
     def setup(self):
         self.port = free_port()
         self.home = os.path.join(self.folder, 'home')

@@ -196,7 +196,8 @@ def head(board):
         what = '; '.join(f'N = {result["n"]}: {measured(result)}' for result in part['results'])
         lines.append([f'{index + 1}', part['when'], about.get('monitor', '-').replace('fota_monitor ', ''), what,
                       'busy with other work' if part['busy'] else 'quiet'])
-        versions.update(part['versions'])
+        for name, version in part['versions'].items():
+            versions.setdefault(name, {})[version] = None  # in their order, each once
     about = board.parts[-1]['machine']
     text = ('# Supervisors side by side\n\nWritten by `tests/bench/run --report --markdown`; [README.md](README.md) '
             f'tells how it is measured.\n\nMachine: {about["cpu"]}, {about["cores"]} cores, {about["memory_gib"]} GiB, '
@@ -209,7 +210,7 @@ def head(board):
     text += rows_of(['part', 'when', 'fota_monitor', 'what', 'the machine'], lines)
     text += '\n## Versions and settings\n\n' + rows_of(
         ['', 'version', 'how it ran'],
-        [[title(name), versions[name], ADAPTERS[name].how] for name in ADAPTERS if name in versions])
+        [[title(name), ', '.join(versions[name]), ADAPTERS[name].how] for name in ADAPTERS if name in versions])
     return text
 
 
