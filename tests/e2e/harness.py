@@ -248,7 +248,7 @@ class Monitor:
     def start(self, *words, wait=True, env=None, **popen):
         assert self.process is None, "it runs already"
         self.started_as = (words, {"env": env, **popen})
-        outside = {k: v for k, v in os.environ.items() if not k.startswith("FOTA_MONITOR")}
+        outside = {k: v for k, v in os.environ.items() if not k.startswith(("FOTA_MONITOR", "GLIBC_TUNABLES"))}
         with open(self.stderr_file, "ab") as out:
             self.process = subprocess.Popen(
                 [popen.pop("binary", BINARY), "-home", self.home, "-env", self.env, *words], stdin=subprocess.DEVNULL,

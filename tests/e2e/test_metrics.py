@@ -196,7 +196,8 @@ def test_what_scripts_leave_behind_is_collected_when_it_is_quiet(running):
     def wasted():
         before = memory()
         assert running.get("waste").status == 200
-        return memory() > before + 60_000 and memory()
+        now = memory()
+        return now > before + 60_000 and now
 
     most = wait_until(wasted, what="garbage that Lua has not collected by itself")
     running.get("restart", "alpha")  # the last that there is to do is the look that comes with it

@@ -32,7 +32,7 @@ class Home:
         path.chmod(0o755)
 
     def run(self, *words, script=None, cwd="/", **env):
-        clean = {k: v for k, v in os.environ.items() if not k.startswith("FOTA_MONITOR")}
+        clean = {k: v for k, v in os.environ.items() if not k.startswith(("FOTA_MONITOR", "GLIBC_TUNABLES"))}
         return subprocess.run([script or self.script, *words], cwd=cwd, env={**clean, **env}, text=True, timeout=120,
                               stdin=subprocess.DEVNULL, capture_output=True, check=False)
 
@@ -142,7 +142,8 @@ def test_check_is_silent_when_up(home):
 
 
 def test_malloc_keeps_nothing_for_each_thread(home):
-    for given, env in (("glibc.malloc.tcache_count=0", {}), ("own", {"GLIBC_TUNABLES": "own"})):
+    own = "glibc.malloc.tcache_count=3"
+    for given, env in (("glibc.malloc.tcache_count=0", {}), (own, {"GLIBC_TUNABLES": own})):
         home.run("start", **env)
         assert f"GLIBC_TUNABLES={given}".encode() in Path(f"/proc/{home.pid()}/environ").read_bytes().split(b"\0")
         home.run("stop")
