@@ -15,7 +15,6 @@
 #include "base.h"
 
 struct monitor;
-struct service;
 struct consoles;
 
 /* Since the start of the monitor. */
@@ -36,9 +35,6 @@ int consoles_index(struct consoles *l);
 
 /* Looks at all logs; when that is done (or takes too long) calls `looked`, once. */
 void consoles_start(struct consoles *l, void (*looked)(struct monitor *m));
-
-/* Is the service's log on a file system that is known not to answer? Whoever opens it waits in the kernel. */
-bool consoles_hangs(const struct consoles *l, const struct service *s);
 
 const struct consoles_counts *consoles_counts(const struct consoles *l);
 

@@ -273,15 +273,6 @@ void consoles_look(struct consoles *l, bool full)
     l->full_ms = consoles_now_ms(l);
 }
 
-bool consoles_hangs(const struct consoles *l, const struct service *s)
-{
-    size_t i = 0, n = l->hung ? MIN(l->npaths, l->m->nsvcs) : 0;
-    while (i < n && l->m->svcs[i] != s)
-        i++;
-    const struct console *g = i < n && l->paths[i] ? consoles_find(l, l->paths[i]) : NULL;
-    return g && g->hangs;
-}
-
 /* A disk may never answer (a network file system without its server): its logs must not hold up the looks at all
  * others. One thread is left waiting there; another look that hangs is waited for, as there are few of them. */
 void consoles_look_check(struct consoles *l)

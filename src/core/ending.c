@@ -1,7 +1,6 @@
 #include "ending.h"
 
 #include "complain.h"
-#include "consoles.h"
 #include "monitor.h"
 
 #include <stdlib.h>
@@ -13,8 +12,6 @@
 static void keep_tail(struct service *s)
 {
     struct world *w = s->mon->world;
-    if (consoles_hangs(s->mon->consoles, s))
-        return;
     char *path = launch_log_path(s->mon->conf, s->conf);
     int64_t own = path ? w->ops->log_size(w, path) : 0;
     if (own >= s->log_start)

@@ -2,7 +2,6 @@
 
 #include "clog.h"
 #include "complain.h"
-#include "consoles.h"
 #include "ending.h"
 #include "monitor.h"
 
@@ -335,10 +334,6 @@ void service_launch(struct service *s)
     struct err err = {0};
     s->seeking = s->graceful = false;
     s->renew = RENEW_NOT;
-    if (consoles_hangs(s->mon->consoles, s)) { /* and with it would all others wait */
-        spawn_failed(s, "its log can't be opened: its file system does not answer");
-        return;
-    }
     if (!launch_prepare(s->mon->conf, s->conf, s->ids, &l, &err)) {
         spawn_failed(s, err.text);
         return;

@@ -1,7 +1,6 @@
 /* Services as scripts see them: facts, and what can be done to them. */
 #include "api.h"
 #include "conf.h"
-#include "consoles.h"
 #include "monitor.h"
 #include "procfs.h"
 #include "task.h"
@@ -408,11 +407,6 @@ static int raw_log(lua_State *L)
     int64_t since = luaL_optinteger(L, 3, 0), at = since;
     if (!s)
         return gone(L);
-    if (consoles_hangs(s->mon->consoles, s)) {
-        lua_pushnil(L);
-        lua_pushliteral(L, "the log can't be read: its file system does not answer");
-        return 2;
-    }
     struct world *w = s->mon->world;
     char **text = api_hold(L);
     char *path = launch_log_path(s->mon->conf, s->conf);

@@ -1,7 +1,7 @@
 """A disk that does not answer holds a thread of the monitor in the kernel: neither its end nor an upgrade is stuck with it."""
 
 import pytest
-from harness import is_alive, kill, wait_until
+from harness import is_alive, wait_until
 from unkillable import DeafDisk
 
 
@@ -59,24 +59,3 @@ def test_an_upgrade_is_refused(hung):
     hung.disk.let_go()
     wait_until(lambda: hung.cli("-upgrade").returncode == 0)
     assert hung.wait_up("one") == hung.pids[:1]
-
-
-def test_who_ends_meanwhile_is_started_when_the_disk_answers(hung):
-    """Nobody waits with it: neither for its last lines and the restart after a crash, nor for a command, nor in a script."""
-    (hung.home / "lua").mkdir()
-    (hung.home / "lua" / "tail.lua").write_text("""fm.command{name = "last", help = "the last lines", run = function(req)
-      local lines, why = fm.service("one"):log(5)
-      req:write("%s", lines and table.concat(lines) or why)
-    end}""", encoding="utf-8")
-    assert hung.get("reload").exit_code == 0
-    assert hung.get("last").text == "the log can't be read: its file system does not answer"
-    kill(hung.pids[0])
-    why = "its log can't be opened: its file system does not answer"
-    assert hung.wait_event(service="one", kind="spawn_fail")["text"] == why
-    done = hung.get("restart", "one,two")
-    assert "FAIL: one\n" in done.text and why in done.text and done.exit_code == 1
-    hung.wait_new_pid("two", hung.pids[1])
-    hung.disk.let_go()
-    hung.wait_state("one")
-    assert (hung.disk.folder / "log").exists()
-    assert hung.processes("one") == [hung.status("one")["pid"]]
