@@ -296,9 +296,9 @@ void vm_collect(struct vm *vm)
 {
     if (vm->depth || vm->slow_to_collect || vm->heap.used > VM_COLLECT_MAX)
         return;
-    int64_t began_ns = read_ns(CLOCK_MONOTONIC);
+    int64_t began_ns = read_ns(CLOCK_THREAD_CPUTIME_ID);
     lua_gc(vm->L, LUA_GCCOLLECT);
-    vm->slow_to_collect = read_ns(CLOCK_MONOTONIC) - began_ns > VM_COLLECT_MS * INT64_C(1000000);
+    vm->slow_to_collect = read_ns(CLOCK_THREAD_CPUTIME_ID) - began_ns > VM_COLLECT_MS * INT64_C(1000000);
 }
 
 size_t vm_memory(const struct vm *vm)

@@ -37,7 +37,8 @@ void vm_set_memory(struct vm *vm, int memory_mb);
 size_t vm_memory(const struct vm *vm);
 
 /* Collects all garbage when Lua holds no more than VM_COLLECT_MAX bytes, garbage included: that takes a millisecond or
- * so. Once it took longer than VM_COLLECT_MS (weak tables may), it is left to Lua. Not from inside a call. */
+ * so. Once it took more than VM_COLLECT_MS of processor time (weak tables may), it is left to Lua. Not from inside a
+ * call. */
 #define VM_COLLECT_MAX (4 * 1024 * 1024)
 #define VM_COLLECT_MS 5
 void vm_collect(struct vm *vm);

@@ -124,4 +124,4 @@ def test_parts_of_different_versions_are_named_so():
     later = part(1, {"monitor": {"kill": [[1, 1, 1], [2, 2, 2]]}}, when="2026-01-02 10:00")
     later["versions"]["monitor"] = "0.2.0"
     text = board.markdown([part(1, {"monitor": {"kill": [[1, 1, 1], [2, 2, 2]]}}), later, later])
-    assert line_of(text, "Versions and settings", "**fota_monitor**")[0] == "0.1.0, 0.2.0"
+    assert line_of(text, "Versions and settings", "**fota_monitor**")[0] == "0.1.0; 0.2.0"

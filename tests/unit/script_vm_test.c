@@ -120,6 +120,28 @@ static void test_collect(void **state)
     vm_free(vm);
 }
 
+/* A chain through weak tables that are met in no good order: a tenth of a second each time. */
+static void test_collect_what_takes_long(void **state)
+{
+    (void)state;
+    struct vm *vm = vm_new(64, &err);
+    assert_non_null(vm);
+    assert_true(run(vm,
+                    "local weak, key = {__mode = 'k'}, {} head, tables = key, {}\n"
+                    "for i = 1, 8000 do\n"
+                    "  local t, next = setmetatable({}, weak), {}\n"
+                    "  t[key] = next tables[i * 4801 % 8009] = t key = next\n"
+                    "end",
+                    0));
+    assert_true(vm_memory(vm) < VM_COLLECT_MAX);
+    vm_collect(vm);
+    assert_true(run(vm, "return #string.rep('garbage ', 10000)", 0));
+    size_t before = vm_memory(vm);
+    vm_collect(vm); /* not once more */
+    assert_int_equal(vm_memory(vm), before);
+    vm_free(vm);
+}
+
 static void test_libraries(void **state)
 {
     (void)state;
@@ -374,6 +396,7 @@ int main(void)
         cmocka_unit_test(test_errors),
         cmocka_unit_test(test_memory),
         cmocka_unit_test(test_collect),
+        cmocka_unit_test(test_collect_what_takes_long),
         cmocka_unit_test(test_libraries),
         cmocka_unit_test(test_error_objects),
         cmocka_unit_test(test_budget),

@@ -88,6 +88,10 @@ class Supervisor:
     def env(self):
         return os.environ
 
+    def start_env(self):
+        """That of the supervisor itself; its commands have env()."""
+        return self.env()
+
     def start(self):
         """Starts it: posix_spawn, which copies nothing of this process. Returns the realtime just before, in ns."""
         argv = self.argv()
@@ -96,7 +100,7 @@ class Supervisor:
                    (os.POSIX_SPAWN_OPEN, 1, log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644),
                    (os.POSIX_SPAWN_DUP2, 1, 2)]
         began = time.time_ns()
-        self.pid = os.posix_spawn(argv[0], argv, self.env(), file_actions=actions)
+        self.pid = os.posix_spawn(argv[0], argv, self.start_env(), file_actions=actions)
         return began
 
     def ended(self):
@@ -221,7 +225,7 @@ class Monitor(Supervisor):
     def version(cls, options):
         return options.get('version', '?')
 
-    def env(self):
+    def start_env(self):
         """As fota_monitor.sh starts it."""
         return {**os.environ, 'GLIBC_TUNABLES': 'glibc.malloc.tcache_count=0'}
 

@@ -210,7 +210,7 @@ def head(board):
     text += rows_of(['part', 'when', 'fota_monitor', 'what', 'the machine'], lines)
     text += '\n## Versions and settings\n\n' + rows_of(
         ['', 'version', 'how it ran'],
-        [[title(name), ', '.join(versions[name]), ADAPTERS[name].how] for name in ADAPTERS if name in versions])
+        [[title(name), '; '.join(versions[name]), ADAPTERS[name].how] for name in ADAPTERS if name in versions])
     return text
 
 
