@@ -251,7 +251,8 @@ static char **next_environment(char *state)
         return NULL;
     memcpy(env, environ, n * sizeof *env);
     env[n] = state;
-    env[n + 1] = (char *)(uintptr_t)memory_variable();
+    if (!getenv(MEMORY_VARIABLE))
+        env[n + 1] = MEMORY_NO_THREAD_CACHE;
     return env;
 }
 

@@ -4,19 +4,12 @@
 
 #include <link.h>
 #include <malloc.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #define LARGE (64 * 1024)        /* bytes; what is as large has pages of its own */
 #define STACK_KEPT (16 * 1024)   /* bytes below the caller that are left alone */
 #define STACK_DEPTH (256 * 1024) /* no deeper does the stack go; Linux keeps more than that free below it */
-
-/* Up to seven small blocks of each size that a thread keeps would hold whole pages, others each time (mallopt can't
- * say it). */
-#define TUNABLES "GLIBC_TUNABLES"
-#define NO_THREAD_CACHE "glibc.malloc.tcache_count=0"
 
 void memory_begin(void)
 {
@@ -25,14 +18,6 @@ void memory_begin(void)
     mallopt(M_MMAP_THRESHOLD, LARGE);
     mallopt(M_TRIM_THRESHOLD, LARGE);
     mallopt(M_ARENA_MAX, 1); /* threads do little here, and what one frees is to be of use to all */
-    const char *set = getenv(TUNABLES);
-    if (set && !strcmp(set, NO_THREAD_CACHE))
-        unsetenv(TUNABLES);
-}
-
-const char *memory_variable(void)
-{
-    return getenv(TUNABLES) ? NULL : TUNABLES "=" NO_THREAD_CACHE;
 }
 
 static uintptr_t page_size(void)

@@ -2,16 +2,15 @@
 #ifndef FM_MEMORY_H
 #define FM_MEMORY_H
 
-/* To be called first of all: all threads share one heap, and what is large is given back as soon as it is freed.
- *
- * That malloc keeps no freed blocks for each thread can be said in GLIBC_TUNABLES alone, before the program starts:
- * fota_monitor.sh, the unit for systemd and -upgrade do so. What is started here must not get it: where the
- * variable is just that, it is taken out of the environment; another value is the user's, and stays. */
+/* To be called first of all: all threads share one heap, and what is large is given back as soon as it is freed. */
 void memory_begin(void);
 
-/* The same for the program that this process is about to become: "NAME=VALUE", for its environment. NULL when the
- * variable is set: then it is the user's. */
-const char *memory_variable(void);
+/* That malloc keeps no freed blocks for each thread has to be said in the environment before the program starts:
+ * fota_monitor.sh, the unit for systemd and -upgrade do so (up to seven small blocks of each size would hold whole
+ * pages, others each time; mallopt can't say it). What is started here does not get it (ownenv.h); another
+ * value of the variable is the user's. */
+#define MEMORY_VARIABLE "GLIBC_TUNABLES"
+#define MEMORY_NO_THREAD_CACHE MEMORY_VARIABLE "=glibc.malloc.tcache_count=0"
 
 /* Gives back free heap and the stack that is not in use: when a burst of work is over. To be called by the main thread.
  * Takes some tenths of a millisecond. */

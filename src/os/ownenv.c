@@ -1,5 +1,7 @@
 #include "ownenv.h"
 
+#include "memory.h"
+
 #include <string.h>
 
 bool ownenv_has(const char *item)
@@ -10,5 +12,5 @@ bool ownenv_has(const char *item)
     for (size_t i = 0; i < ARRAY_LEN(prefixes); i++)
         if (!strncmp(item, prefixes[i], strlen(prefixes[i])))
             return true;
-    return false;
+    return !strcmp(item, MEMORY_NO_THREAD_CACHE);
 }

@@ -126,13 +126,20 @@ static void the_environment_is_ours_without_what_is_the_monitors(void **state)
         setenv(own[i], "mine", 1);
     setenv("EXEC_TEST", "yours", 1);
     setenv("NOTIFY_SOCKETS", "yours", 1);
+    setenv("GLIBC_TUNABLES", "glibc.malloc.tcache_count=0", 1); /* what the monitor is started with */
     struct exec_spec spec = {.argv = (char *const[]){"env", NULL}, .max_output = PLENTY};
     char *out = output_of(&spec);
     assert_non_null(strstr(out, "EXEC_TEST=yours\n"));
     assert_non_null(strstr(out, "NOTIFY_SOCKETS=yours\n"));
     assert_non_null(strstr(out, "PATH="));
     assert_null(strstr(out, "=mine"));
+    assert_null(strstr(out, "GLIBC_TUNABLES"));
     free(out);
+    setenv("GLIBC_TUNABLES", "glibc.malloc.tcache_count=1", 1);
+    out = output_of(&spec);
+    assert_non_null(strstr(out, "GLIBC_TUNABLES=glibc.malloc.tcache_count=1\n"));
+    free(out);
+    unsetenv("GLIBC_TUNABLES");
     spec.env = (char *const[]){"A=1", "FOTA_MONITOR_X=2", NULL};
     spec.argv = (char *const[]){"/usr/bin/env", NULL};
     out = output_of(&spec);
