@@ -34,7 +34,8 @@
 #include <uv.h>
 
 #define RETRY_MS 1000
-#define PATIENCE_MS 3000 /* for work in threads, at the end */
+#define START_OVER_MS 1000 /* after the first services were started: they are up, or are started again */
+#define PATIENCE_MS 3000   /* for work in threads, at the end */
 
 struct app {
     uv_loop_t loop;
@@ -62,7 +63,8 @@ struct app {
     int64_t retry_ms;       /* when that is tried again */
     bool address_known;     /* it stands in the lock file */
     bool reloading;         /* the manager was told so */
-    uint64_t trimmed_after; /* the look at the processes after which memory was given back; 0: the start is not over */
+    uint64_t trimmed_after; /* the look at the processes after which memory was given back; 0: none yet */
+    uv_timer_t start_over;
 };
 
 static bool make_rundir(const struct conf *conf, struct err *err)
@@ -190,6 +192,14 @@ static void tell_ready(struct app *app)
     app->reloading = false;
 }
 
+/* What only a start needs goes. */
+static void on_start_over(uv_timer_t *timer)
+{
+    struct app *app = CONTAINER_OF(timer, struct app, start_over);
+    http_let_go(app->http);
+    memory_trim_start();
+}
+
 /* A look comes once a minute and after every start: when it is over, so is what led to it. Lua's garbage first: it
  * would keep pages from being given back, others each time. */
 static void trim(struct app *app)
@@ -199,10 +209,9 @@ static void trim(struct app *app)
         return;
     if (app->scripts)
         vm_collect(app->scripts->vm);
-    if (app->trimmed_after)
-        memory_trim();
-    else
-        memory_trim_start();
+    memory_trim();
+    if (!app->trimmed_after)
+        uv_timer_start(&app->start_over, on_start_over, START_OVER_MS, 0);
     app->trimmed_after = m->scans;
 }
 
@@ -249,6 +258,7 @@ static void watch_signals(struct app *app)
     proc_note_signals();
     uv_prepare_init(&app->loop, &app->flush);
     uv_prepare_start(&app->flush, on_flush);
+    uv_timer_init(&app->loop, &app->start_over);
 }
 
 static void become_next(void *arg, struct request *r)

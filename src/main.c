@@ -16,6 +16,7 @@
 #include "replay.h"
 #include "simtest.h"
 #include "upgrade.h"
+#include "upgrade_state.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -60,7 +61,12 @@ static int run_monitor(const struct options *o)
     if (!find_input(o, home, &in, &err))
         return complain(&err);
     daemon_hold_signals(); /* before there are threads */
-    mhd_load_begin();      /* while the configuration is read */
+    /* While the configuration is read. The program before this one has tried it, and who is connected is to be served.
+     */
+    if (upgrade_state_is_left())
+        mhd_load_begin(NULL, NULL);
+    else
+        mhd_try_begin();
     struct loaded world;
     if (!load(&in, true, &world, &err))
         return complain(&err);

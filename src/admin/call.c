@@ -579,7 +579,7 @@ int call_fd(const struct call_shared *sh, const struct request *r)
     return -1;
 }
 
-void call_shared_fini(struct call_shared *sh)
+void call_shared_clear(struct call_shared *sh)
 {
     if (sh->status)
         MHD_destroy_response(sh->status);

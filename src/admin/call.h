@@ -42,6 +42,7 @@ bool call_is_any(const struct call_shared *shared, const struct request *but);
 /* The descriptor of the connection it came over; -1: none. */
 int call_fd(const struct call_shared *shared, const struct request *r);
 
-void call_shared_fini(struct call_shared *shared);
+/* Lets go of what is kept of libmicrohttpd's between the calls; there must be none. */
+void call_shared_clear(struct call_shared *shared);
 
 #endif

@@ -1,10 +1,14 @@
 #include "mhd.h"
 
 #include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <microhttpd.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #define LIBRARY "libmicrohttpd.so.12"
 
@@ -75,17 +79,9 @@ static const struct {
 #undef X
 };
 
-/* ---- loading */
-
-static struct {
-    pthread_t thread;
-    bool begun, done, loaded;
-    struct err err;
-} load;
-
-static bool load_now(struct err *err)
+static void *open_library(struct err *err)
 {
-    /* Lazily: most of what it is linked with is for TLS, which is never asked for. */
+    /* Lazily: most of what it is linked with is for TLS, which is hardly ever asked for. */
     void *library = dlopen(LIBRARY, RTLD_LAZY | RTLD_LOCAL);
     const char *why = library ? NULL : dlerror();
     for (size_t i = 0; library && i < ARRAY_LEN(functions); i++) {
@@ -94,32 +90,113 @@ static bool load_now(struct err *err)
         if (!address)
             why = dlerror();
     }
-    return !why || err_set(err, "%s can't be loaded (package libmicrohttpd12): %s", LIBRARY, why);
-}
-
-static void *load_thread(void *arg)
-{
-    (void)arg;
-    load.loaded = load_now(&load.err);
+    if (!why)
+        return library;
+    err_set(err, "%s can't be loaded (package libmicrohttpd12): %s", LIBRARY, why);
+    if (library)
+        dlclose(library);
     return NULL;
 }
 
-void mhd_load_begin(void)
+/* ---- trying */
+
+static struct {
+    pid_t pid; /* 0: there is no child */
+    int fd;    /* it says WELL, or why it can't be loaded */
+} trial;
+
+#define WELL "."
+
+void mhd_try_begin(void)
 {
+    int fds[2];
+    struct err err = {0};
+    if (pipe2(fds, O_CLOEXEC))
+        return;
+    pid_t pid = fork();
+    if (pid == 0) {
+        const char *said = open_library(&err) ? WELL : err.text;
+        _exit(write(fds[1], said, strlen(said)) < 0);
+    }
+    close(fds[1]);
+    trial.pid = MAX(pid, 0);
+    trial.fd = fds[0];
+    if (pid < 0)
+        close(fds[0]);
+}
+
+bool mhd_try(struct err *err)
+{
+    char said[sizeof err->text];
+    size_t len = 0;
+    if (!trial.pid)
+        return mhd_load(err);
+    for (ssize_t n; len < sizeof said - 1; len += (size_t)MAX(n, 0)) {
+        n = read(trial.fd, said + len, sizeof said - 1 - len);
+        if (n == 0 || (n < 0 && errno != EINTR))
+            break;
+    }
+    said[len] = 0;
+    close(trial.fd);
+    while (waitpid(trial.pid, NULL, 0) < 0 && errno == EINTR)
+        ;
+    trial.pid = 0;
+    if (!len) /* somebody has killed it */
+        return mhd_load(err);
+    return !strcmp(said, WELL) || err_set(err, "%s", said);
+}
+
+/* ---- loading */
+
+static struct {
+    pthread_t thread;
+    void (*done)(void *arg);
+    void *arg;
+    bool begun; /* the thread is to be joined */
+    void *library;
+    struct err err;
+} load;
+
+static void *load_thread(void *arg)
+{
+    load.library = open_library(&load.err);
+    if (load.done)
+        load.done(load.arg);
+    return arg;
+}
+
+bool mhd_load_begin(void (*done)(void *arg), void *arg)
+{
+    load.done = done;
+    load.arg = arg;
     load.begun = !pthread_create(&load.thread, NULL, load_thread, NULL);
+    return load.begun;
 }
 
 bool mhd_load(struct err *err)
 {
     if (load.begun)
         pthread_join(load.thread, NULL);
-    else if (!load.done)
-        load_thread(NULL);
+    else if (!load.library)
+        load.library = open_library(&load.err);
     load.begun = false;
-    load.done = true;
-    if (!load.loaded && err)
+    if (!load.library && err)
         *err = load.err;
-    return load.loaded;
+    return load.library != NULL;
+}
+
+bool mhd_is_loaded(void)
+{
+    return !load.begun && load.library;
+}
+
+void mhd_unload(void)
+{
+    if (!mhd_is_loaded())
+        return;
+    dlclose(load.library);
+    load.library = NULL;
+    memset(&api, 0, sizeof api); /* whoever calls it all the same is seen at once */
 }
 
 /* ---- the functions */

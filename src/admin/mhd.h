@@ -1,4 +1,4 @@
-/* libmicrohttpd, loaded when the monitor starts and never by the command line: with what
+/* libmicrohttpd, loaded while somebody is connected and never by the command line: with what
  * it needs itself it costs milliseconds before main and a megabyte.
  *
  * mhd.c defines the functions of <microhttpd.h> that we use and passes each call on, so
@@ -9,11 +9,25 @@
 #include "base.h"
 #include "err.h"
 
-/* Begins to load it, in a thread of its own, and returns at once. Once only. */
-void mhd_load_begin(void);
+/* Begins to try whether it can be loaded, in a child, so that nothing of it stays here; while there is one thread only.
+ */
+void mhd_try_begin(void);
 
-/* Waits until it is loaded (loads it now, where that was not begun). false with a message
- * that names the package to install; then no MHD_… may be called. Any number of times. */
+/* Waits for what came of it: as mhd_load, but it is not loaded. Where there is no such child it loads it instead. */
+bool mhd_try(struct err *err);
+
+/* Begins to load it, in a thread of its own, and returns at once; `done` (NULL: nothing) is called in that thread when
+ * it is over, well or not. Not while it is loaded or being loaded. False: there is no such thread. */
+bool mhd_load_begin(void (*done)(void *arg), void *arg);
+
+/* Waits until it is loaded (loads it now, where that was not begun). false with a message that names the package to
+ * install; then no MHD_… may be called. Any number of times. */
 bool mhd_load(struct err *err);
+
+/* It is loaded, and mhd_load has said so. */
+bool mhd_is_loaded(void);
+
+/* Lets go of it; nothing of it may be in use any more. */
+void mhd_unload(void);
 
 #endif

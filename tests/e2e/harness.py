@@ -19,6 +19,9 @@ Monitor       .home .root .env      paths (home is readable for every user; root
               .restart(how)         one of the two, then start() as it was started before
               .exit_code()          waits for the end of a monitor that is expected to end by itself
               .pid .address .alive  of the running monitor; "127.0.0.1:34567"
+              .has_http()           is the HTTP server in its memory?
+              .open_fds(host=None)  how many descriptors it has while it serves HTTP there, that of the one who asks not
+                                    counted; without a host at .address
               .stderr()             all it wrote, over all its starts
   HTTP        .http(path, method="GET", body=None, headers={}, timeout=30) -> Reply
               .get(command, service=None, **args) -> Reply;  .get("stop", "demo", timeout=3, format="json")
@@ -319,6 +322,16 @@ class Monitor:
         except urllib.error.HTTPError as error:
             with error:
                 return Reply(error.code, error.headers, error.read())
+
+    def has_http(self):
+        return b"/libmicrohttpd.so" in _proc(self.pid, "maps")
+
+    def open_fds(self, host=None):
+        address, port = self.address.rsplit(":", 1)
+        with socket.create_connection((host or address, int(port)), TIMEOUT) as sock:
+            sock.sendall(b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+            assert sock.recv(100).startswith(b"HTTP/1.1 200")
+            return len(fds(self.pid)) - 1
 
     def get(self, command, service=None, **args):
         fields = {"command": command, **({} if service is None else {"service": service}), **args}

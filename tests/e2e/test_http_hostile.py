@@ -73,7 +73,7 @@ def fixture_shared():
     one.start()
     one.wait_up("alpha", "beta")
     one.services_before = look_at(one)
-    one.open_before = len(fds(one.pid))
+    one.open_before = one.open_fds()
     yield one
     one.end()
 

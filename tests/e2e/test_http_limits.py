@@ -76,7 +76,7 @@ def test_a_request_that_comes_byte_by_byte(start, first):
 def test_many_that_drip_hold_up_nobody(start):
     """Each of them sends a byte now and then, and never all."""
     monitor = start(idle_timeout=1)
-    before = len(fds(monitor.pid))
+    before = monitor.open_fds()
     drips = [connect(monitor) for _ in range(200)]
     for sock in drips:
         sock.sendall(b"GET /?command=status HTTP/1.1\r\nX-Slow: ")
@@ -234,7 +234,7 @@ def test_one_host_does_not_take_all(make_monitor):
     monitor = make_monitor()
     monitor.conf(port=free_port(), bind=["127.0.0.1", host], http={"max_per_client": 5})
     monitor.start()
-    before = len(fds(monitor.pid))
+    before = monitor.open_fds(host)
     some = [connect(monitor, host) for _ in range(12)]
     wait_until(lambda: sum(is_closed(sock) for sock in some) == 7, what="seven are hung up on")
     wait_until(lambda: len(fds(monitor.pid)) <= before + 5, what="theirs are given back")

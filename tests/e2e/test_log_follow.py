@@ -153,7 +153,7 @@ def test_several_services(quiet, follow):
 
 
 def test_fifty_at_once(quiet, follow):
-    before = len(fds(quiet.pid))
+    before = quiet.open_fds()
     some = [follow(quiet, service="demo", lines=0) for _ in range(50)]
     for i in range(5):
         append(quiet, f"line {i}\n")
@@ -236,7 +236,7 @@ def start_follow(monitor, *words):
 
 def test_on_the_command_line(quiet):
     append(quiet, "one\ntwo\n")
-    before = len(fds(quiet.pid))
+    before = quiet.open_fds()
     with start_follow(quiet, "demo", "-lines", "1") as process:
         assert process.stdout.readline() == "two\n"
         append(quiet, "three\n")

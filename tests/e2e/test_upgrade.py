@@ -59,8 +59,9 @@ def connections():
 
 
 def kept_fds(monitor):
-    """What it keeps open when nothing is going on: the same for a while, and no connection among it."""
+    """What it keeps open when nothing is going on: the same for a while, no connection among it, no HTTP server."""
     seen = []
+    wait_until(lambda: not monitor.has_http(), 60, "nobody has asked for some time")
 
     def look():
         found = fds(monitor.pid).values()

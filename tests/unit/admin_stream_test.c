@@ -3,6 +3,7 @@
 #include "clock.h"
 #include "core_fixture.h"
 #include "http.h"
+#include "mhd.h"
 #include "request.h"
 
 #include <arpa/inet.h>
@@ -166,6 +167,17 @@ static int count_fds(void)
     return n;
 }
 
+/* How many descriptors there are while it serves HTTP and nobody is connected. */
+static int count_fds_awake(void)
+{
+    struct client c = ask("version");
+    WAIT_UNTIL(client_has(&c, "fota_monitor "));
+    int n = count_fds() - 2; /* both ends */
+    client_close(&c);
+    WAIT_UNTIL(count_fds() == n);
+    return n;
+}
+
 static void write_text(const char *text)
 {
     request_write(asked, text, strlen(text));
@@ -279,7 +291,7 @@ static void who_hangs_up_cancels(void **state)
 {
     (void)state;
     static const char *const queries[] = {"stub", "stub&write=begun", "stop&service=alpha"};
-    int before = count_fds();
+    int before = count_fds_awake();
     for (size_t i = 0; i < ARRAY_LEN(queries); i++)
         for (int rude = 0; rude < 2; rude++) {
             struct client c = ask(queries[i]);
@@ -383,6 +395,39 @@ static void without_a_limit_it_goes_on(void **state)
     client_close(&c);
 }
 
+/* ---- libmicrohttpd comes and goes */
+
+static void it_is_let_go_of_when_nobody_is_connected(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        http_let_go(http);
+        assert_false(mhd_is_loaded());
+        int asleep = count_fds();
+        struct client c = ask("version");
+        WAIT_UNTIL(client_has(&c, "fota_monitor "));
+        http_let_go(http);
+        assert_true(mhd_is_loaded());
+        int awake = count_fds();
+        client_close(&c);
+        WAIT_UNTIL(count_fds() == awake - 2);
+        http_let_go(http);
+        uv_run(&loop, UV_RUN_NOWAIT);
+        assert_int_equal(count_fds(), asleep);
+    }
+}
+
+static void its_end_comes_while_it_is_being_loaded(void **state)
+{
+    (void)state;
+    http_let_go(http);
+    struct client c = client_open();
+    WAIT_UNTIL(uv_run(&loop, UV_RUN_ONCE) && !mhd_is_loaded());
+    stop_server();
+    client_close(&c);
+    assert_true(mhd_load(NULL));
+}
+
 /* ---- over to the next program */
 
 /* The next program may have found nothing to listen on: what it was given is closed, and it goes on. */
@@ -411,7 +456,7 @@ static void who_does_not_read_is_cut_off(void **state)
 {
     (void)state;
     fx.m->conf->http.backlog_kb = 256;
-    int before = count_fds();
+    int before = count_fds_awake();
     struct client c = ask_and_wait("stub");
     size_t most = 0;
     for (int i = 0; i < 4096 && asked; i++) {
@@ -529,6 +574,8 @@ int main(void)
         TEST(what_is_cancelled_may_still_answer),
         TEST(the_end_of_the_monitor_cancels),
         TEST(without_a_limit_it_goes_on),
+        TEST(it_is_let_go_of_when_nobody_is_connected),
+        TEST(its_end_comes_while_it_is_being_loaded),
         TEST(connections_given_to_nobody_are_closed),
         TEST(who_does_not_read_is_cut_off),
         TEST(who_does_not_read_for_long_is_cut_off),

@@ -1,0 +1,115 @@
+#include "clock.h"
+#include "clog.h"
+#include "http_parts.h"
+#include "memory.h"
+#include "mhd.h"
+
+/* Longer than between two looks of whoever looks often (each 15 s is usual); the library takes 5 ms to be loaded again.
+ */
+#define REST_MS 20000
+
+/* A first message for each cause, for the log has to bear whoever asks again and again. */
+static void tell(struct http *h, const struct err *err)
+{
+    char more[HUSH_MORE_SIZE];
+    if (hush_says(&h->hush, err->text, clock_mono_ms(), more))
+        clog_error("who asks over HTTP is turned away: %s%s", err->text, more);
+}
+
+/* In the thread that loads. */
+static void on_thread(void *arg)
+{
+    struct http *h = arg;
+    uv_async_send(&h->loaded);
+}
+
+static void on_loaded(uv_async_t *async)
+{
+    struct http *h = CONTAINER_OF(async, struct http, loaded);
+    struct err err = {0};
+    if (!h->loading)
+        return;
+    h->loading = false;
+    bool loaded = mhd_load(&err);
+    if (!loaded)
+        tell(h, &err);
+    for (struct listener *l = h->listeners; l; l = l->next) {
+        if (l->daemon || l->fd < 0 || h->winding_down)
+            continue;
+        if (loaded)
+            http_listener_let_in(l);
+        else
+            http_listener_turn_away(l);
+    }
+}
+
+/* Those who come meanwhile wait, as the kernel keeps them. */
+static void load(struct http *h)
+{
+    h->loading = true;
+    for (struct listener *l = h->listeners; l; l = l->next)
+        if (!l->daemon)
+            http_listener_keep_out(l);
+    if (!mhd_load_begin(on_thread, h))
+        on_loaded(&h->loaded);
+}
+
+bool http_wake(struct listener *l)
+{
+    struct http *h = l->http;
+    struct err err = {0};
+    if (h->loading) /* it was let in again meanwhile */
+        http_listener_keep_out(l);
+    else if (!mhd_is_loaded())
+        load(h);
+    if (h->loading || !mhd_is_loaded())
+        return false;
+    http_rest_later(h);
+    if (http_listener_wake(l, &err))
+        return true;
+    tell(h, &err);
+    http_listener_turn_away(l);
+    return false;
+}
+
+void http_let_go(struct http *h)
+{
+    bool needed = h->peers.first || h->calls.calls || h->loading || h->given;
+    for (struct listener *l = h->listeners; l && !needed; l = l->next) {
+        if (l->daemon && !l->tls.cert && !http_listener_is_used(l))
+            http_listener_rest(l);
+        needed = l->daemon != NULL;
+    }
+    if (needed)
+        return;
+    call_shared_clear(&h->calls);
+    mhd_unload();
+}
+
+static void on_rest(uv_timer_t *timer)
+{
+    http_let_go(CONTAINER_OF(timer, struct http, rest));
+    memory_trim();
+}
+
+void http_rest_later(struct http *h)
+{
+    uv_timer_start(&h->rest, on_rest, REST_MS, 0);
+}
+
+void http_awake_init(struct http *h)
+{
+    uv_timer_init(h->loop, &h->rest);
+    uv_async_init(h->loop, &h->loaded, on_loaded);
+    h->handles += 2;
+}
+
+void http_awake_fini(struct http *h, uv_close_cb on_closed)
+{
+    if (h->loading)
+        mhd_load(NULL); /* its thread must not tell any more */
+    h->loading = false;
+    h->rest.data = h->loaded.data = h;
+    uv_close((uv_handle_t *)&h->rest, on_closed);
+    uv_close((uv_handle_t *)&h->loaded, on_closed);
+}
