@@ -196,7 +196,7 @@ static void tell_ready(struct app *app)
 static void on_start_over(uv_timer_t *timer)
 {
     struct app *app = CONTAINER_OF(timer, struct app, start_over);
-    http_let_go(app->http);
+    http_start_over(app->http);
     memory_trim_start();
 }
 

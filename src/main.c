@@ -61,12 +61,8 @@ static int run_monitor(const struct options *o)
     if (!find_input(o, home, &in, &err))
         return complain(&err);
     daemon_hold_signals(); /* before there are threads */
-    /* While the configuration is read. The program before this one has tried it, and who is connected is to be served.
-     */
     if (upgrade_state_is_left())
-        mhd_load_begin(NULL, NULL);
-    else
-        mhd_try_begin();
+        mhd_load_begin(NULL, NULL); /* for who is connected, while the configuration is read */
     struct loaded world;
     if (!load(&in, true, &world, &err))
         return complain(&err);
@@ -154,6 +150,8 @@ int main(int argc, char **argv)
         exit(check(&o));
     case MODE_CHECK_STATE:
         exit(check_state(&o));
+    case MODE_CHECK_HTTP:
+        exit(mhd_load(&err) ? EXIT_OK : complain(&err));
     case MODE_TEST:
         exit(test(&o));
     case MODE_SIMULATE:

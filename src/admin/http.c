@@ -118,14 +118,6 @@ static bool open_beside(struct http *h, const struct http_wanted *wanted, char a
     return ok;
 }
 
-/* Asked at first, too: one that is missing is to be told of before there are services. */
-static bool is_library_there(const struct http *h, const struct http_wanted *wanted, struct err *err)
-{
-    if (h->given || wanted->tls.cert)
-        return mhd_load(err);
-    return h->listeners || mhd_try(err);
-}
-
 bool http_listen(struct http *h, const struct conf *conf, struct err *err)
 {
     char addresses[ADDRESSES_MAX][HOST_ADDRESS_SIZE];
@@ -136,7 +128,8 @@ bool http_listen(struct http *h, const struct conf *conf, struct err *err)
     struct http_wanted wanted_now = {.conf = conf};
     if (!tls_read(&wanted_now.tls, conf, err))
         return false;
-    bool ok = is_library_there(h, &wanted_now, err) && open_beside(h, &wanted_now, addresses, n, kept, fresh, err);
+    bool ok = !wanted_now.tls.cert || mhd_load(err); /* else it is loaded for who comes */
+    ok = ok && open_beside(h, &wanted_now, addresses, n, kept, fresh, err);
     tls_fini(&wanted_now.tls);
     if (!ok)
         return false;
@@ -268,19 +261,17 @@ void http_take(struct http *h, struct http_given *given, size_t count)
 static struct MHD_Daemon *heir(struct http *h)
 {
     struct err err = {0};
+    bool loaded = mhd_load(&err); /* begun when the program was */
     if (!h->listeners || is_encrypted(h))
         return NULL;
-    if (!mhd_load(&err) || !http_listener_wake(h->listeners, &err))
+    if (!loaded || !http_listener_wake(h->listeners, &err))
         clog_error("the connections there were are closed: %s", err.text);
     return h->listeners->daemon;
 }
 
 void http_taken(struct http *h)
 {
-    bool any = false;
-    for (size_t i = 0; i < h->ngiven; i++)
-        any = any || (h->given[i].fd >= 0 && !h->given[i].listens);
-    struct MHD_Daemon *daemon = any ? heir(h) : NULL;
+    struct MHD_Daemon *daemon = heir(h);
     for (struct http_given *g = h->given; g < h->given + h->ngiven; g++) {
         struct sockaddr_storage peer;
         socklen_t len = sizeof peer;

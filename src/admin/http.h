@@ -15,11 +15,15 @@ struct http *http_new(struct uv_loop_s *loop, struct admin *admin);
 
 /* Listens on the addresses and port of conf, and no more on any other. New ones are
  * opened before old ones are closed; requests under way on those are still answered. On
- * failure false with a message, and all is as before. libmicrohttpd is loaded for it the first time. */
+ * failure false with a message, and all is as before. */
 bool http_listen(struct http *h, const struct conf *conf, struct err *err);
 
 /* "127.0.0.1:29118" of the first address listened on; owned by h, valid until the next http_listen. */
 const char *http_address(const struct http *h);
+
+/* The start is over, and its haste: has it found out by a helper process (-check-http) whether libmicrohttpd can be
+ * loaded at all, so that the log says so before anybody asks; then http_let_go. */
+void http_start_over(struct http *h);
 
 /* Lets go of libmicrohttpd, and of a megabyte with it, if nobody is connected; it is loaded again, in a thread, for who
  * comes next. Happens by itself when nobody has been connected for some time. */

@@ -1,12 +1,17 @@
 #include "clock.h"
 #include "clog.h"
+#include "exec.h"
 #include "http_parts.h"
 #include "memory.h"
 #include "mhd.h"
 
+#include <string.h>
+
 /* Longer than between two looks of whoever looks often (each 15 s is usual); the library takes 5 ms to be loaded again.
  */
 #define REST_MS 20000
+#define TRY_MS 10000
+#define ERROR "Error: " /* before what is said on stderr */
 
 /* A first message for each cause, for the log has to bear whoever asks again and again. */
 static void tell(struct http *h, const struct err *err)
@@ -84,6 +89,24 @@ void http_let_go(struct http *h)
         return;
     call_shared_clear(&h->calls);
     mhd_unload();
+}
+
+static void on_tried(void *arg, const struct exec_result *r)
+{
+    (void)arg;
+    const char *said = r->err + (strncmp(r->err, ERROR, strlen(ERROR)) ? 0 : strlen(ERROR));
+    if (r->code > 0)
+        clog_error("who asks over HTTP will be turned away: %.*s", (int)strcspn(said, "\n"), said);
+}
+
+void http_start_over(struct http *h)
+{
+    char *const argv[] = {"/proc/self/exe", "-check-http", NULL};
+    const struct exec_spec spec = {.argv = argv, .timeout_ms = TRY_MS, .max_output = sizeof((struct err *)NULL)->text};
+    bool known = mhd_is_loaded();
+    http_let_go(h);
+    if (!known) /* where it can't be started, it is found out by who asks */
+        exec_start(h->loop, &spec, on_tried, NULL, NULL);
 }
 
 static void on_rest(uv_timer_t *timer)

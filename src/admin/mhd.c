@@ -1,14 +1,10 @@
 #include "mhd.h"
 
 #include <dlfcn.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <microhttpd.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #define LIBRARY "libmicrohttpd.so.12"
 
@@ -79,6 +75,8 @@ static const struct {
 #undef X
 };
 
+/* ---- loading */
+
 static void *open_library(struct err *err)
 {
     /* Lazily: most of what it is linked with is for TLS, which is hardly ever asked for. */
@@ -97,56 +95,6 @@ static void *open_library(struct err *err)
         dlclose(library);
     return NULL;
 }
-
-/* ---- trying */
-
-static struct {
-    pid_t pid; /* 0: there is no child */
-    int fd;    /* it says WELL, or why it can't be loaded */
-} trial;
-
-#define WELL "."
-
-void mhd_try_begin(void)
-{
-    int fds[2];
-    struct err err = {0};
-    if (pipe2(fds, O_CLOEXEC))
-        return;
-    pid_t pid = fork();
-    if (pid == 0) {
-        const char *said = open_library(&err) ? WELL : err.text;
-        _exit(write(fds[1], said, strlen(said)) < 0);
-    }
-    close(fds[1]);
-    trial.pid = MAX(pid, 0);
-    trial.fd = fds[0];
-    if (pid < 0)
-        close(fds[0]);
-}
-
-bool mhd_try(struct err *err)
-{
-    char said[sizeof err->text];
-    size_t len = 0;
-    if (!trial.pid)
-        return mhd_load(err);
-    for (ssize_t n; len < sizeof said - 1; len += (size_t)MAX(n, 0)) {
-        n = read(trial.fd, said + len, sizeof said - 1 - len);
-        if (n == 0 || (n < 0 && errno != EINTR))
-            break;
-    }
-    said[len] = 0;
-    close(trial.fd);
-    while (waitpid(trial.pid, NULL, 0) < 0 && errno == EINTR)
-        ;
-    trial.pid = 0;
-    if (!len) /* somebody has killed it */
-        return mhd_load(err);
-    return !strcmp(said, WELL) || err_set(err, "%s", said);
-}
-
-/* ---- loading */
 
 static struct {
     pthread_t thread;

@@ -9,13 +9,6 @@
 #include "base.h"
 #include "err.h"
 
-/* Begins to try whether it can be loaded, in a child, so that nothing of it stays here; while there is one thread only.
- */
-void mhd_try_begin(void);
-
-/* Waits for what came of it: as mhd_load, but it is not loaded. Where there is no such child it loads it instead. */
-bool mhd_try(struct err *err);
-
 /* Begins to load it, in a thread of its own, and returns at once; `done` (NULL: nothing) is called in that thread when
  * it is over, well or not. Not while it is loaded or being loaded. False: there is no such thread. */
 bool mhd_load_begin(void (*done)(void *arg), void *arg);

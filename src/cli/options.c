@@ -124,6 +124,7 @@ const struct option options_table[] = {
      .field = OPTION_FLAG},
     {.name = "version", .help = "print the version", .group = OPTION_ABOUT, .mode = MODE_VERSION, .field = OPTION_FLAG},
     {.name = "check-state", .group = OPTION_HIDDEN, .mode = MODE_CHECK_STATE, VALUE(check_state)},
+    {.name = "check-http", .group = OPTION_HIDDEN, .mode = MODE_CHECK_HTTP, .field = OPTION_FLAG},
     {.name = "complete", .group = OPTION_HIDDEN, .mode = MODE_COMPLETE, .field = OPTION_FLAG},
     {.name = NULL},
 };

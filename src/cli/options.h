@@ -12,6 +12,7 @@ enum options_mode {
     MODE_TEST,        /* run tests of scripts */
     MODE_SIMULATE,    /* replay a journal */
     MODE_CHECK_STATE, /* could this program go on from a state? */
+    MODE_CHECK_HTTP,  /* can the HTTP server be loaded? */
     MODE_HELP,
     MODE_VERSION,
     MODE_MAN,      /* print the manual page */

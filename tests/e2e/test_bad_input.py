@@ -8,6 +8,7 @@ import shutil
 import socket
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 from harness import BINARY, Monitor, fds, is_alive, is_sanitized, kill, limits, wait_until
@@ -50,17 +51,33 @@ def give_away(monitor):
 
 
 def test_a_library_that_can_not_be_loaded(monitor):
-    """The monitor needs the HTTP server and says so before anything is started; what asks no port needs it not."""
+    """Without the HTTP server nobody can ask, which the log says before anybody does; services are started all the same."""
     monitor.script("demo/demo")
     monitor.conf(svrs={"demo": "demo/demo"})
     (monitor.home / "libmicrohttpd.so.12").write_text("this is no library\n" * 100)
     env = {"LD_LIBRARY_PATH": str(monitor.home)}
-    assert refuses(monitor, env=env) == ("Error: libmicrohttpd.so.12 can't be loaded (package libmicrohttpd12): "
-                                         "HOME/libmicrohttpd.so.12: invalid ELF header\n")
-    assert not monitor.processes()
+    monitor.start(wait=False, env=env)
+    pid, = wait_until(lambda: monitor.processes("demo"), what="the service runs")
+    why = (f"turned away: libmicrohttpd.so.12 can't be loaded (package libmicrohttpd12): "
+           f"{monitor.home}/libmicrohttpd.so.12: invalid ELF header\n")
+    wait_until(lambda: "[ERROR] who asks over HTTP will be " + why in monitor.stderr(), what="the log says it")
     assert monitor.cli("-check", env={**os.environ, **env}).returncode == 0
     done = monitor.cli("-status", env={**os.environ, **env})
     assert done.returncode == 4 and "maybe down" in done.stderr
+    assert "[ERROR] who asks over HTTP is " + why in monitor.stderr()
+    kill(pid)
+    wait_until(lambda: monitor.processes("demo") not in ([], [pid]), what="the service runs again")
+
+
+def test_a_library_that_can_not_be_loaded_for_tls(monitor):
+    """A certificate is judged at the start, and that takes the library."""
+    shutil.copytree(Path(__file__).parent / "tls", monitor.home / "tls")
+    (monitor.home / "tls" / "one.key").chmod(0o600)
+    monitor.conf(svrs={}, tls={"cert": "tls/one.pem", "key": "tls/one.key"})
+    (monitor.home / "libmicrohttpd.so.12").write_text("this is no library\n" * 100)
+    assert refuses(monitor, env={"LD_LIBRARY_PATH": str(monitor.home)}) == (
+        "Error: libmicrohttpd.so.12 can't be loaded (package libmicrohttpd12): "
+        "HOME/libmicrohttpd.so.12: invalid ELF header\n")
 
 
 # ---- conf.json
