@@ -131,6 +131,7 @@ bool http_listen(struct http *h, const struct conf *conf, struct err *err)
     bool ok = !wanted_now.tls.cert || mhd_load(err); /* else it is loaded for who comes */
     ok = ok && open_beside(h, &wanted_now, addresses, n, kept, fresh, err);
     tls_fini(&wanted_now.tls);
+    http_rest_later(h);
     if (!ok)
         return false;
     for (struct listener *l = h->listeners; l; l = l->next) {
@@ -153,7 +154,6 @@ bool http_listen(struct http *h, const struct conf *conf, struct err *err)
         end = &(*end)->next;
     }
     *end = retired;
-    http_rest_later(h);
     return true;
 }
 

@@ -25,8 +25,8 @@ const char *http_address(const struct http *h);
  * loaded at all, so that the log says so before anybody asks; then http_let_go. */
 void http_start_over(struct http *h);
 
-/* Lets go of libmicrohttpd, and of a megabyte with it, if nobody is connected; it is loaded again, in a thread, for who
- * comes next. Happens by itself when nobody has been connected for some time. */
+/* Lets go of libmicrohttpd, and of a megabyte with it, if nobody is connected and no TLS is spoken; it is loaded again,
+ * in a thread, for who comes next. Happens by itself when nobody has been connected for some time. */
 void http_let_go(struct http *h);
 
 /* ---- over to the next program that this process runs */

@@ -18,7 +18,7 @@ static void tell(struct http *h, const struct err *err)
 {
     char more[HUSH_MORE_SIZE];
     if (hush_says(&h->hush, err->text, clock_mono_ms(), more))
-        clog_error("who asks over HTTP is turned away: %s%s", err->text, more);
+        clog_error("who asks over HTTP is not answered: %s%s", err->text, more);
 }
 
 /* In the thread that loads. */
@@ -73,13 +73,13 @@ bool http_wake(struct listener *l)
     if (http_listener_wake(l, &err))
         return true;
     tell(h, &err);
-    http_listener_turn_away(l);
+    http_listener_make_room(l); /* what there is too little of, there will be */
     return false;
 }
 
 void http_let_go(struct http *h)
 {
-    bool needed = h->peers.first || h->calls.calls || h->loading || h->given;
+    bool needed = h->peers.first || h->calls.calls || h->loading;
     for (struct listener *l = h->listeners; l && !needed; l = l->next) {
         if (l->daemon && !l->tls.cert && !http_listener_is_used(l))
             http_listener_rest(l);
@@ -94,9 +94,9 @@ void http_let_go(struct http *h)
 static void on_tried(void *arg, const struct exec_result *r)
 {
     (void)arg;
-    const char *said = r->err + (strncmp(r->err, ERROR, strlen(ERROR)) ? 0 : strlen(ERROR));
+    const char *error = strstr(r->err, ERROR), *said = error ? error + strlen(ERROR) : r->err;
     if (r->code > 0)
-        clog_error("who asks over HTTP will be turned away: %.*s", (int)strcspn(said, "\n"), said);
+        clog_error("who asks over HTTP will not be answered: %.*s", (int)strcspn(said, "\n"), said);
 }
 
 void http_start_over(struct http *h)

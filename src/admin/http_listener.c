@@ -151,6 +151,17 @@ static void pause_accepting(struct listener *l)
     uv_timer_start(&l->pause, on_pause, ACCEPT_PAUSE_MS, 0);
 }
 
+static bool is_lack(int error)
+{
+    return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
+}
+
+void http_listener_make_room(struct listener *l)
+{
+    peers_make_room(&l->http->peers, ROOM_MADE);
+    pause_accepting(l);
+}
+
 /* Takes connections, as many as there are and is room for. */
 static void take_connections(struct listener *l)
 {
@@ -163,16 +174,14 @@ static void take_connections(struct listener *l)
             close(fd);
         } else if (fd >= 0) {
             MHD_add_connection(l->daemon, fd, (struct sockaddr *)&peer, len); /* else it closes it */
-        } else if (is_full(l) || errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+        } else if (is_full(l) || is_lack(errno)) {
             room = false;
         } else {
             more = errno == EINTR || errno == ECONNABORTED;
         }
     }
-    if (!room) {
-        peers_make_room(&l->http->peers, ROOM_MADE);
-        pause_accepting(l);
-    }
+    if (!room)
+        http_listener_make_room(l);
     MHD_run(l->daemon);
 }
 
@@ -199,10 +208,13 @@ void http_listener_keep_out(struct listener *l)
 
 void http_listener_turn_away(struct listener *l)
 {
-    int fd;
+    int fd = 0;
     for (int i = 0; i < ACCEPTS_PER_TURN && (fd = accept4(l->fd, NULL, NULL, SOCK_CLOEXEC)) >= 0; i++)
         close(fd);
-    pause_accepting(l);
+    if (fd < 0 && is_lack(errno))
+        http_listener_make_room(l);
+    else
+        pause_accepting(l);
 }
 
 /* Who has come to it until now is served by it. */
@@ -280,9 +292,16 @@ bool http_listener_wake(struct listener *l, struct err *err)
         free(poll);
         return fail_start(l, err);
     }
+    int epoll_fd = MHD_get_daemon_info(l->daemon, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd;
+    int r = uv_poll_init(l->http->loop, poll, epoll_fd);
+    if (r) {
+        MHD_stop_daemon(l->daemon);
+        l->daemon = NULL;
+        free(poll);
+        return err_set(err, "%s: the HTTP server can't be watched: %s", l->shown, uv_strerror(r));
+    }
+    poll->data = l;
     l->poll = poll;
-    l->poll->data = l;
-    uv_poll_init(l->http->loop, l->poll, MHD_get_daemon_info(l->daemon, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd);
     uv_poll_start(l->poll, UV_READABLE, on_readable);
     return true;
 }
@@ -323,13 +342,17 @@ struct listener *http_listener_new(struct http *h, const char *address, const st
     l->fd = take_listening(h, address, port, actual);
     if (l->fd < 0)
         l->fd = host_listen(address, port ? port : *actual, has_port(h, port), actual, err);
-    if (l->fd < 0) {
+    int r = l->fd < 0 ? -1 : uv_poll_init(h->loop, &l->incoming, l->fd);
+    if (r) {
+        if (l->fd >= 0) {
+            err_set(err, "port %d on %s can't be watched: %s", *actual, address, uv_strerror(r));
+            close(l->fd);
+        }
         listener_free(l);
         return NULL;
     }
     snprintf(l->shown, sizeof l->shown, strchr(address, ':') ? "%s[%s]:%d" : "%s%s:%d", l->tls.cert ? "https://" : "",
              address, *actual);
-    uv_poll_init(h->loop, &l->incoming, l->fd);
     uv_timer_init(h->loop, &l->timer);
     uv_timer_init(h->loop, &l->pause);
     l->handles = 3;

@@ -15,13 +15,14 @@
 #include <uv.h>
 
 /* One address listened on. While it is awake it is a daemon of libmicrohttpd, whose epoll descriptor is one watcher of
- * our loop; asleep, it is its socket alone. We accept the connections the daemon gets: left to itself it would turn in
- * circles for as long as there are no descriptors, or deaf until a connection is closed. */
+ * our loop; asleep, it is its socket alone. One that speaks TLS never sleeps. We accept the connections the daemon
+ * gets: left to itself it would turn in circles for as long as there are no descriptors, or deaf until a connection is
+ * closed. */
 struct listener {
     struct listener *next;
     struct http *http;
     struct MHD_Daemon *daemon; /* NULL: it sleeps */
-    uv_poll_t *poll;           /* of the daemon */
+    uv_poll_t *poll;           /* of the daemon; on its own, as the next one may be there before it is closed */
     uv_poll_t incoming;
     uv_timer_t timer, pause;
     int handles;
@@ -83,6 +84,9 @@ bool http_listener_is_used(const struct listener *l);
 
 /* Ends who waits to be let in, and lets nobody in for a moment. */
 void http_listener_turn_away(struct listener *l);
+
+/* Ends some connections that their clients leave idle, and lets nobody in for a moment: who waits comes in then. */
+void http_listener_make_room(struct listener *l);
 
 /* Begins to let in who comes, and ends it. */
 void http_listener_let_in(struct listener *l);

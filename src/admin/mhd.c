@@ -115,6 +115,11 @@ static void *load_thread(void *arg)
 
 bool mhd_load_begin(void (*done)(void *arg), void *arg)
 {
+    bool had = load.begun && mhd_load(NULL); /* the last one was not waited for */
+    if (had && done)
+        done(arg);
+    if (had)
+        return true;
     load.done = done;
     load.arg = arg;
     load.begun = !pthread_create(&load.thread, NULL, load_thread, NULL);
@@ -140,7 +145,9 @@ bool mhd_is_loaded(void)
 
 void mhd_unload(void)
 {
-    if (!mhd_is_loaded())
+    if (load.begun)
+        mhd_load(NULL);
+    if (!load.library)
         return;
     dlclose(load.library);
     load.library = NULL;

@@ -1,4 +1,4 @@
-/* libmicrohttpd, loaded while somebody is connected and never by the command line: with what
+/* libmicrohttpd, loaded while somebody is connected, as long as TLS is spoken, and never by who only asks: with what
  * it needs itself it costs milliseconds before main and a megabyte.
  *
  * mhd.c defines the functions of <microhttpd.h> that we use and passes each call on, so
@@ -10,7 +10,7 @@
 #include "err.h"
 
 /* Begins to load it, in a thread of its own, and returns at once; `done` (NULL: nothing) is called in that thread when
- * it is over, well or not. Not while it is loaded or being loaded. False: there is no such thread. */
+ * it is over, well or not. Not while it is loaded. False: there is no such thread. */
 bool mhd_load_begin(void (*done)(void *arg), void *arg);
 
 /* Waits until it is loaded (loads it now, where that was not begun). false with a message that names the package to

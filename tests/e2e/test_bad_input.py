@@ -58,13 +58,13 @@ def test_a_library_that_can_not_be_loaded(monitor):
     env = {"LD_LIBRARY_PATH": str(monitor.home)}
     monitor.start(wait=False, env=env)
     pid, = wait_until(lambda: monitor.processes("demo"), what="the service runs")
-    why = (f"turned away: libmicrohttpd.so.12 can't be loaded (package libmicrohttpd12): "
+    why = (f"answered: libmicrohttpd.so.12 can't be loaded (package libmicrohttpd12): "
            f"{monitor.home}/libmicrohttpd.so.12: invalid ELF header\n")
-    wait_until(lambda: "[ERROR] who asks over HTTP will be " + why in monitor.stderr(), what="the log says it")
+    wait_until(lambda: "[ERROR] who asks over HTTP will not be " + why in monitor.stderr(), what="the log says it")
     assert monitor.cli("-check", env={**os.environ, **env}).returncode == 0
     done = monitor.cli("-status", env={**os.environ, **env})
     assert done.returncode == 4 and "maybe down" in done.stderr
-    assert "[ERROR] who asks over HTTP is " + why in monitor.stderr()
+    assert "[ERROR] who asks over HTTP is not " + why in monitor.stderr()
     kill(pid)
     wait_until(lambda: monitor.processes("demo") not in ([], [pid]), what="the service runs again")
 
@@ -457,11 +457,15 @@ def test_a_start_that_can_not_look_waits_and_doubles_nothing(monitor):
     connected.close()
 
 
-def test_who_connects_while_there_are_no_descriptors_waits(monitor):
+@pytest.mark.parametrize("free", [0, 1, 2, 3])
+@pytest.mark.parametrize("asleep", [False, True])
+def test_who_connects_while_there_are_no_descriptors_waits(monitor, asleep, free):
+    """Or too few of them; asleep: none for the HTTP server either, which is not in memory yet."""
     with_demo(monitor)
     host, _, port = monitor.address.partition(":")
     wait_until(lambda: sum("socket" in what for what in fds(monitor.pid).values()) == 1, what="nobody is connected")
-    with limited(monitor.pid, "nofile", lowest_free(monitor.pid)):
+    wait_until(lambda: not asleep or not monitor.has_http(), 60, "nobody has asked for some time")
+    with limited(monitor.pid, "nofile", lowest_free(monitor.pid) + (free if asleep else 0)):
         waiting = http.client.HTTPConnection(host, int(port), timeout=20)
         waiting.request("GET", "/?command=status")
         began, used = time.monotonic(), cpu_s(monitor.pid)
