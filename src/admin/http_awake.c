@@ -10,6 +10,7 @@
 /* Longer than between two looks of whoever looks often (each 15 s is usual); the library takes 5 ms to be loaded again.
  */
 #define REST_MS 20000
+#define SETTLE_MS 1000 /* after it was loaded; what only that needed is given back */
 #define TRY_MS 10000
 #define ERROR "Error: " /* before what is said on stderr */
 
@@ -19,6 +20,12 @@ static void tell(struct http *h, const struct err *err)
     char more[HUSH_MORE_SIZE];
     if (hush_says(&h->hush, err->text, clock_mono_ms(), more))
         clog_error("who asks over HTTP is not answered: %s%s", err->text, more);
+}
+
+static void on_settle(uv_timer_t *timer)
+{
+    (void)timer;
+    memory_trim_loaded();
 }
 
 /* In the thread that loads. */
@@ -36,7 +43,9 @@ static void on_loaded(uv_async_t *async)
         return;
     h->loading = false;
     bool loaded = mhd_load(&err);
-    if (!loaded)
+    if (loaded)
+        uv_timer_start(&h->settle, on_settle, SETTLE_MS, 0);
+    else
         tell(h, &err);
     for (struct listener *l = h->listeners; l; l = l->next) {
         if (l->daemon || l->fd < 0 || h->winding_down)
@@ -123,8 +132,9 @@ void http_rest_later(struct http *h)
 void http_awake_init(struct http *h)
 {
     uv_timer_init(h->loop, &h->rest);
+    uv_timer_init(h->loop, &h->settle);
     uv_async_init(h->loop, &h->loaded, on_loaded);
-    h->handles += 2;
+    h->handles += 3;
 }
 
 void http_awake_fini(struct http *h, uv_close_cb on_closed)
@@ -132,7 +142,8 @@ void http_awake_fini(struct http *h, uv_close_cb on_closed)
     if (h->loading)
         mhd_load(NULL); /* its thread must not tell any more */
     h->loading = false;
-    h->rest.data = h->loaded.data = h;
+    h->rest.data = h->settle.data = h->loaded.data = h;
     uv_close((uv_handle_t *)&h->rest, on_closed);
+    uv_close((uv_handle_t *)&h->settle, on_closed);
     uv_close((uv_handle_t *)&h->loaded, on_closed);
 }

@@ -11,6 +11,22 @@
 #define STACK_KEPT (16 * 1024)   /* bytes below the caller that are left alone */
 #define STACK_DEPTH (256 * 1024) /* no deeper does the stack go; Linux keeps more than that free below it */
 
+/* Of these objects (the program, and each library) the first ones are passed over. */
+struct dropping {
+    uintptr_t page;
+    int spared, seen;
+};
+
+static int own_objects; /* how many there were at the beginning */
+
+static int count_object(struct dl_phdr_info *info, size_t size, void *arg)
+{
+    (void)info;
+    (void)size;
+    ++*(int *)arg;
+    return 0;
+}
+
 void memory_begin(void)
 {
     /* Said here so that it stays: malloc would raise the limit to the largest block that was ever freed, and such
@@ -18,6 +34,8 @@ void memory_begin(void)
     mallopt(M_MMAP_THRESHOLD, LARGE);
     mallopt(M_TRIM_THRESHOLD, LARGE);
     mallopt(M_ARENA_MAX, 1); /* threads do little here, and what one frees is to be of use to all */
+    own_objects = 0;
+    dl_iterate_phdr(count_object, &own_objects);
 }
 
 static uintptr_t page_size(void)
@@ -29,7 +47,10 @@ static uintptr_t page_size(void)
 static int drop_clean(struct dl_phdr_info *info, size_t size, void *arg)
 {
     (void)size;
-    uintptr_t page = *(const uintptr_t *)arg;
+    struct dropping *d = arg;
+    uintptr_t page = d->page;
+    if (d->seen++ < d->spared)
+        return 0;
     for (int i = 0; i < info->dlpi_phnum; i++) {
         const ElfW(Phdr) *h = &info->dlpi_phdr[i];
         if (h->p_type != PT_LOAD || (h->p_flags & PF_W))
@@ -51,7 +72,13 @@ void memory_trim(void)
 
 void memory_trim_start(void)
 {
-    uintptr_t page = page_size();
+    struct dropping all = {.page = page_size()};
     memory_trim();
-    dl_iterate_phdr(drop_clean, &page);
+    dl_iterate_phdr(drop_clean, &all);
+}
+
+void memory_trim_loaded(void)
+{
+    struct dropping later = {.page = page_size(), .spared = own_objects};
+    dl_iterate_phdr(drop_clean, &later);
 }

@@ -20,4 +20,7 @@ void memory_trim(void);
  * loaded and set up (they are read again from the file cache if they are ever used). */
 void memory_trim_start(void);
 
+/* The same for what was loaded after the program itself (dlopen): some time after that. */
+void memory_trim_loaded(void);
+
 #endif

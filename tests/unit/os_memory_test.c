@@ -3,6 +3,7 @@
 
 #include "base.h"
 
+#include <dlfcn.h>
 #include <malloc.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -17,8 +18,8 @@
 #define BLOCK 2000 /* bytes */
 #define DEEP (200 * 1024)
 
-/* KiB that this process has of what the mappings of that name are; "": of all. */
-static long resident_kib(const char *name)
+/* The sum of a field, in KiB, over the mappings of that name; "": over all. */
+static long field_kib(const char *name, const char *field)
 {
     FILE *f = fopen("/proc/self/smaps", "r");
     char line[512];
@@ -29,11 +30,31 @@ static long resident_kib(const char *name)
         unsigned long from, to;
         if (sscanf(line, "%lx-%lx ", &from, &to) == 2)
             within = strstr(line, name) != NULL;
-        else if (within && sscanf(line, "Private_Dirty: %ld", &kib) == 1)
+        else if (within && !strncmp(line, field, strlen(field)) && sscanf(line + strlen(field), "%ld", &kib) == 1)
             sum += kib;
     }
     fclose(f);
     return sum;
+}
+
+/* What this process has of them for itself. */
+static long resident_kib(const char *name)
+{
+    return field_kib(name, "Private_Dirty:");
+}
+
+static void what_a_library_was_loaded_with_is_given_back(void **state)
+{
+    (void)state;
+    assert_int_equal(field_kib("libgnutls", "Rss:"), 0);
+    void *library = dlopen("libmicrohttpd.so.12", RTLD_LAZY | RTLD_LOCAL);
+    assert_non_null(library);
+    long loaded = field_kib("libgnutls", "Rss:"), own = field_kib("libc.so", "Rss:");
+    memory_trim_loaded();
+    assert_true(loaded > 500);
+    assert_true(field_kib("libgnutls", "Rss:") < loaded / 2);
+    assert_true(field_kib("libc.so", "Rss:") >= own);
+    dlclose(library);
 }
 
 static void free_heap_is_given_back(void **state)
@@ -103,6 +124,7 @@ static void threads_share_the_heap(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_a_library_was_loaded_with_is_given_back),
         cmocka_unit_test(threads_share_the_heap),
         cmocka_unit_test(free_heap_is_given_back),
         cmocka_unit_test(unused_stack_is_given_back),
