@@ -42,18 +42,21 @@ static void on_loaded(uv_async_t *async)
     if (!h->loading)
         return;
     h->loading = false;
-    bool loaded = mhd_load(&err);
+    bool loaded = mhd_load(&err), again = h->failed;
+    h->failed = !loaded;
     if (loaded)
         uv_timer_start(&h->settle, on_settle, SETTLE_MS, 0);
-    else
+    else if (again)
         tell(h, &err);
     for (struct listener *l = h->listeners; l; l = l->next) {
         if (l->daemon || l->fd < 0 || h->winding_down)
             continue;
         if (loaded)
             http_listener_let_in(l);
-        else
+        else if (again)
             http_listener_turn_away(l);
+        else
+            http_listener_make_room(l); /* descriptors may have been lacking for a moment */
     }
 }
 

@@ -45,9 +45,10 @@ struct http {
     unsigned room;     /* connections a listener takes at most: services need descriptors too */
     uv_timer_t sweep;  /* runs while there are peers */
     uv_timer_t rest;   /* runs since there are none */
-    uv_timer_t settle; /* runs since the library was loaded */
+    uv_timer_t settle; /* runs since the library was loaded, by the thread */
     uv_async_t loaded; /* tells that the library is */
     bool loading;      /* in a thread */
+    bool failed;       /* it could not be loaded last time */
     int handles;
     struct http_given *given; /* of the program before this one */
     size_t ngiven;

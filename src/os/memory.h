@@ -2,7 +2,8 @@
 #ifndef FM_MEMORY_H
 #define FM_MEMORY_H
 
-/* To be called first of all: all threads share one heap, and what is large is given back as soon as it is freed. */
+/* To be called first of all: all threads share one heap, and what is large is given back as soon as it is freed. What
+ * is loaded by then is the program's own for memory_trim_loaded. */
 void memory_begin(void);
 
 /* That malloc keeps no freed blocks for each thread has to be said in the environment before the program starts:
@@ -20,7 +21,7 @@ void memory_trim(void);
  * loaded and set up (they are read again from the file cache if they are ever used). */
 void memory_trim_start(void);
 
-/* The same for what was loaded after the program itself (dlopen): some time after that. */
+/* The pages of code and constants alone, of what was loaded after memory_begin (dlopen): some time after that. */
 void memory_trim_loaded(void);
 
 #endif

@@ -457,15 +457,14 @@ def test_a_start_that_can_not_look_waits_and_doubles_nothing(monitor):
     connected.close()
 
 
-@pytest.mark.parametrize("free", [0, 1, 2, 3])
-@pytest.mark.parametrize("asleep", [False, True])
+@pytest.mark.parametrize("asleep, free", [(False, 0), (True, 0), (True, 1), (True, 2), (True, 3)])
 def test_who_connects_while_there_are_no_descriptors_waits(monitor, asleep, free):
     """Or too few of them; asleep: none for the HTTP server either, which is not in memory yet."""
     with_demo(monitor)
     host, _, port = monitor.address.partition(":")
     wait_until(lambda: sum("socket" in what for what in fds(monitor.pid).values()) == 1, what="nobody is connected")
     wait_until(lambda: not asleep or not monitor.has_http(), 60, "nobody has asked for some time")
-    with limited(monitor.pid, "nofile", lowest_free(monitor.pid) + (free if asleep else 0)):
+    with limited(monitor.pid, "nofile", lowest_free(monitor.pid) + free):
         waiting = http.client.HTTPConnection(host, int(port), timeout=20)
         waiting.request("GET", "/?command=status")
         began, used = time.monotonic(), cpu_s(monitor.pid)

@@ -81,13 +81,13 @@ def test_it_goes_when_nobody_is_connected_any_more(quiet):
     events = socket.create_connection(("127.0.0.1", int(quiet.address.rsplit(":", 1)[1])), 30)
     events.sendall(b"GET /events HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
     assert events.recv(100).startswith(b"HTTP/1.1 200")
-    held = pss_kb(quiet.pid)
+    held = pss_kb(quiet.pid, "Anonymous")
     events.close()
     staying.request("GET", "/healthz")
     assert staying.getresponse().read() == b"ok\n"
     staying.close()
     wait_until(lambda: not quiet.has_http(), GOES_S, "it has gone")
-    assert is_sanitized() or pss_kb(quiet.pid) < held, "a sanitizer gives nothing back at once"
+    assert is_sanitized() or pss_kb(quiet.pid, "Anonymous") < held, "a sanitizer gives nothing back at once"
     wait_until(lambda: len(fds(quiet.pid)) == before, what="its descriptors have gone with it")
     assert ask(quiet) == 200
 
@@ -97,12 +97,11 @@ def test_a_command_that_runs_on_keeps_it(monitor):
     monitor.script("demo/demo", "trap '' TERM\nwhile :; do sleep 0.1; done")
     monitor.conf(svrs={"demo": {"cmd": "demo/demo", "stop": {"timeout": 3}}})
     monitor.start()
-    monitor.wait_up()
     assert monitor.get("stop", "demo").text == "SUCCESS\n"
 
 
-def test_a_library_that_is_missing_later(monitor):
-    """It was there at the start. Nobody is answered, which is said; services go on; once it is back all is well."""
+def own_library(monitor):
+    """A copy of the library, and where the monitor finds it instead of the host's."""
     folder = monitor.home / "lib"
     folder.mkdir()
     library = folder / "libmicrohttpd.so.12"
@@ -110,9 +109,16 @@ def test_a_library_that_is_missing_later(monitor):
         ["/sbin/ldconfig", "-p"], capture_output=True, text=True, check=True).stdout.splitlines()
         if line.split()[:1] == ["libmicrohttpd.so.12"])
     shutil.copy(found, library)
+    return library, {"LD_LIBRARY_PATH": str(folder)}
+
+
+def test_a_library_that_is_missing_later(monitor):
+    """It was there at the start. Nobody is answered, which is said; services go on; once it is back all is well."""
+    library, env = own_library(monitor)
+    folder = library.parent
     monitor.script("demo/demo")
     monitor.conf(svrs={"demo": "demo/demo"})
-    monitor.start(env={"LD_LIBRARY_PATH": str(folder)})
+    monitor.start(env=env)
     pid, = monitor.wait_up()
     wait_until(lambda: not monitor.has_http(), GOES_S, "it has gone")
     library.rename(folder / "away")
@@ -138,30 +144,53 @@ def answers(monitor):
     return False
 
 
+def passes(seconds):
+    began = time.monotonic()
+    wait_until(lambda: time.monotonic() - began > seconds, what="time passes")
+
+
 def test_who_came_to_an_address_that_is_given_up(make_monitor):
-    """It came before: while the monitor was held up, and the address was its own."""
+    """It came before: while the monitor was held up, which had seen the file change, but not waited for more changes yet."""
     monitor = make_monitor()
     monitor.conf(port=free_port(), lua={"autoreload": True})
     monitor.start()
     wait_until(lambda: not monitor.has_http(), GOES_S, "it has gone")
     former = monitor.address
+    monitor.conf(port=free_port(), lua={"autoreload": True})
+    passes(0.1)
     os.kill(monitor.pid, signal.SIGSTOP)
     connection = connect(former)
     connection.request("GET", "/healthz")
     wait_until(lambda: waiting_at(int(former.rsplit(":", 1)[1])) == 1, what="it waits")
-    monitor.conf(port=free_port(), lua={"autoreload": True})
+    passes(0.4)
     os.kill(monitor.pid, signal.SIGCONT)
     assert connection.getresponse().read() == b"ok\n"
     wait_until(lambda: monitor.address != former, what="it listens elsewhere")
     assert ask(monitor) == 200
 
 
+def test_an_upgrade_without_it_is_refused(monitor):
+    library, env = own_library(monitor)
+    monitor.conf(svrs={})
+    monitor.start(env=env)
+    connection = connect(monitor.address)
+    connection.request("GET", "/healthz")
+    assert connection.getresponse().read() == b"ok\n"
+    library.rename(library.with_name("away"))
+    library.write_text("this is no library\n" * 100)
+    connection.request("GET", "/?command=upgrade")
+    answer = connection.getresponse()
+    assert answer.status != 200 and "libmicrohttpd.so.12 can't be loaded" in answer.read().decode()
+    connection.request("GET", "/healthz")
+    assert connection.getresponse().read() == b"ok\n"
+
+
 def test_a_start_needs_nothing_of_it(monitor):
     """Of what it is linked with some would stay for ever. That it can be loaded is found out elsewhere."""
     monitor.conf(svrs={})
-    began = time.monotonic()
     monitor.start(wait=False)
     wait_until(lambda: monitor.address, what="it listens")
+    began = time.monotonic()
 
     def is_over():
         maps = Path(f"/proc/{monitor.pid}/maps").read_text(encoding="utf-8")
