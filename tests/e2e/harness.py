@@ -19,7 +19,7 @@ Monitor       .home .root .env      paths (home is readable for every user; root
               .restart(how)         one of the two, then start() as it was started before
               .exit_code()          waits for the end of a monitor that is expected to end by itself
               .pid .address .alive  of the running monitor; "127.0.0.1:34567"
-              .has_http()           is the HTTP server in its memory?
+              .has_http()           does the HTTP server run in it? (When nobody asks, it does not.)
               .open_fds(host=None)  how many descriptors it has while it serves HTTP there, that of the one who asks not
                                     counted; without a host at .address
               .stderr()             all it wrote, over all its starts
@@ -324,7 +324,8 @@ class Monitor:
                 return Reply(error.code, error.headers, error.read())
 
     def has_http(self):
-        return b"/libmicrohttpd.so" in _proc(self.pid, "maps")
+        """Beside the loop's and the one of all services, each of its daemons has an epoll descriptor."""
+        return sum(what == "anon_inode:[eventpoll]" for what in fds(self.pid).values()) > 2
 
     def open_fds(self, host=None):
         address, port = self.address.rsplit(":", 1)
