@@ -94,8 +94,14 @@ def test_nothing_but_a_table_has_colours(shared):
 
 def test_lines_are_cut_at_the_width_of_the_terminal(shared):
     wait_until(lambda: shared.status("bad")["last_exit"] or shared.status("bad")["failures"], what="bad has failed")
-    for width in (30, 60):
+
+    def look(width):
+        """Once none of them is just starting: that word is longer than the others, and so would be all lines."""
         lines = CONTROL.sub("", on_terminal(shared, "-status", "-format", "table", columns=width)[1]).splitlines()
+        return not any(" starting " in line for line in lines) and lines
+
+    for width in (30, 60):
+        lines = wait_until(lambda width=width: look(width), what="none is starting")
         assert len(lines) == 7 and max(map(columns, lines)) <= width
         assert next(line for line in lines if line.startswith(WIDE)).endswith("…") == (width == 30)
     wide = CONTROL.sub("", on_terminal(shared, "-status", "-format", "table", columns=0)[1])
