@@ -16,7 +16,6 @@
 #include "replay.h"
 #include "simtest.h"
 #include "upgrade.h"
-#include "upgrade_state.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -65,9 +64,6 @@ static int run_monitor(const struct options *o)
     /* Here it stays: once in some thousand times the look for leaks, at the end, fails in itself after a library with
      * variables of each thread was let go of (gcc 12: "Tracer caught signal 11"). */
     mhd_load(NULL);
-#else
-    if (upgrade_state_is_left())
-        mhd_load_begin(NULL, NULL); /* for who is connected, while the configuration is read */
 #endif
     struct loaded world;
     if (!load(&in, true, &world, &err))

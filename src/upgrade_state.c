@@ -186,11 +186,6 @@ void upgrade_state_variable(int fd, char out[UPGRADE_STATE_VARIABLE_SIZE])
     snprintf(out, UPGRADE_STATE_VARIABLE_SIZE, "%s=%d", VARIABLE, fd);
 }
 
-bool upgrade_state_is_left(void)
-{
-    return getenv(VARIABLE) != NULL;
-}
-
 int upgrade_state_announced(void)
 {
     const char *text = getenv(VARIABLE);

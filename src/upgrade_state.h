@@ -28,7 +28,5 @@ void upgrade_state_close_on_exec(const struct upgrade_state *s);
 void upgrade_state_variable(int fd, char out[UPGRADE_STATE_VARIABLE_SIZE]);
 /* The same for us, once; -1: nowhere. */
 int upgrade_state_announced(void);
-/* Before that: is there said to be one? */
-bool upgrade_state_is_left(void);
 
 #endif

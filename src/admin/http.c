@@ -257,14 +257,16 @@ void http_take(struct http *h, struct http_given *given, size_t count)
     h->ngiven = count;
 }
 
-/* To whom the connections are given; NULL: to nobody. */
+/* To whom the connections are given, if there are any; NULL: to nobody. */
 static struct MHD_Daemon *heir(struct http *h)
 {
     struct err err = {0};
-    bool loaded = mhd_load(&err); /* begun when the program was */
-    if (!h->listeners || is_encrypted(h))
+    bool any = false;
+    for (size_t i = 0; i < h->ngiven; i++)
+        any = any || (h->given[i].fd >= 0 && !h->given[i].listens);
+    if (!any || !h->listeners || is_encrypted(h))
         return NULL;
-    if (!loaded || !http_listener_wake(h->listeners, &err))
+    if (!mhd_load(&err) || !http_listener_wake(h->listeners, &err))
         clog_error("the connections there were are closed: %s", err.text);
     return h->listeners->daemon;
 }

@@ -7,8 +7,7 @@
 
 #include <string.h>
 
-/* Longer than between two looks of whoever looks often (each 15 s is usual); the library takes 5 ms to be loaded again.
- */
+/* Longer than between two looks of whoever looks often (each 15 s is usual), though it is soon loaded again. */
 #define REST_MS 20000
 #define SETTLE_MS 1000 /* after it was loaded; what only that needed is given back */
 #define TRY_MS 10000

@@ -122,15 +122,20 @@ static void on_connection(void *arg, struct MHD_Connection *connection, void **c
     }
 }
 
+static unsigned connections(const struct listener *l)
+{
+    return l->daemon ? MHD_get_daemon_info(l->daemon, MHD_DAEMON_INFO_CURRENT_CONNECTIONS)->num_connections : 0;
+}
+
 bool http_listener_is_used(const struct listener *l)
 {
-    return l->daemon && MHD_get_daemon_info(l->daemon, MHD_DAEMON_INFO_CURRENT_CONNECTIONS)->num_connections > 0;
+    return connections(l) > 0;
 }
 
 static bool is_full(const struct listener *l)
 {
     unsigned room = MIN(l->http->room, (unsigned)l->http->admin->mon->conf->http.max_connections);
-    return MHD_get_daemon_info(l->daemon, MHD_DAEMON_INFO_CURRENT_CONNECTIONS)->num_connections >= room;
+    return connections(l) >= room;
 }
 
 static bool may_come(const struct http *h, const struct sockaddr *peer)

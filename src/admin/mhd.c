@@ -108,18 +108,12 @@ static struct {
 static void *load_thread(void *arg)
 {
     load.library = open_library(&load.err);
-    if (load.done)
-        load.done(load.arg);
+    load.done(load.arg);
     return arg;
 }
 
 bool mhd_load_begin(void (*done)(void *arg), void *arg)
 {
-    bool had = load.begun && mhd_load(NULL); /* the last one was not waited for */
-    if (had && done)
-        done(arg);
-    if (had)
-        return true;
     load.done = done;
     load.arg = arg;
     load.begun = !pthread_create(&load.thread, NULL, load_thread, NULL);
@@ -145,8 +139,6 @@ bool mhd_is_loaded(void)
 
 void mhd_unload(void)
 {
-    if (load.begun)
-        mhd_load(NULL);
     if (!load.library)
         return;
 #ifndef FM_SANITIZED /* see main.c */

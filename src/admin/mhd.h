@@ -9,8 +9,8 @@
 #include "base.h"
 #include "err.h"
 
-/* Begins to load it, in a thread of its own, and returns at once; `done` (NULL: nothing) is called in that thread when
- * it is over, well or not. Not while it is loaded. False: there is no such thread. */
+/* Begins to load it, in a thread of its own, and returns at once; `done` is called in that thread when it is over, well
+ * or not, and mhd_load is to be called then. Not while it is loaded or being loaded. False: there is no such thread. */
 bool mhd_load_begin(void (*done)(void *arg), void *arg);
 
 /* Waits until it is loaded (loads it now, where that was not begun). false with a message that names the package to
@@ -20,7 +20,7 @@ bool mhd_load(struct err *err);
 /* It is loaded, and mhd_load has said so. */
 bool mhd_is_loaded(void);
 
-/* Lets go of it; nothing of it may be in use any more. */
+/* Lets go of it, if it is loaded; nothing of it may be in use any more, and it may not be being loaded. */
 void mhd_unload(void);
 
 #endif
