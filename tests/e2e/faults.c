@@ -9,7 +9,9 @@
  *   exec PART ERRNO [SKIP]    no program whose path has PART in it can be run
  *   clock - SECONDS           the wall clock is off by so much
  *
- * SKIP: only every so many-th call fails. PART "-" is in every path. Lines are matched from the first on. */
+ * SKIP: only one call in so many fails, and not every so many-th: who tries again with just as many calls would fail at
+ * the same one for ever. PART "-" is in every path. Lines are matched from the first on; ERRNO 0: the call may go on.
+ */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -50,6 +52,14 @@ __attribute__((constructor)) static void map_rules(void)
         close(fd);
 }
 
+/* Numbers in a row become numbers without one (the finalizer of MurmurHash3, by Austin Appleby, public domain). */
+static unsigned scattered(unsigned n)
+{
+    n = (n ^ n >> 16) * 0x85ebca6bu;
+    n = (n ^ n >> 13) * 0xc2b2ae35u;
+    return n ^ n >> 16;
+}
+
 /* What the first rule for this call says; 0: nothing. */
 static long rule_for(const char *call, const char *path)
 {
@@ -64,7 +74,7 @@ static long rule_for(const char *call, const char *path)
         if (sscanf(line, "%15s %255s %ld %u", name, part, &value, &skip) < 3 || strcmp(name, call) != 0 ||
             (strcmp(part, "-") != 0 && !strstr(path, part)))
             continue;
-        return skip <= 1 || atomic_fetch_add(&calls, 1) % skip == skip - 1 ? value : 0;
+        return skip <= 1 || scattered(atomic_fetch_add(&calls, 1)) % skip == 0 ? value : 0;
     }
     return 0;
 }
@@ -78,15 +88,18 @@ static bool fails(const char *call, const char *path)
     return error != 0;
 }
 
-static bool fails_at(const char *call, int fd)
+/* Does it fail at the file behind fd, or at one below the folder that it is (AT_FDCWD: as it is named)? */
+static bool fails_at(const char *call, int fd, const char *below)
 {
-    char link[32], path[4096];
+    char link[32], path[8192];
+    if (fd == AT_FDCWD || below[0] == '/')
+        return fails(call, below);
     int saved = errno;
     if (!rules[0])
         return false;
     snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
-    ssize_t n = readlink(link, path, sizeof path - 1);
-    path[n > 0 ? n : 0] = 0;
+    ssize_t n = readlink(link, path, 4096);
+    snprintf(path + (n > 0 ? n : 0), 4096, "%s%s", below[0] ? "/" : "", below);
     errno = saved;
     return fails(call, path);
 }
@@ -123,7 +136,7 @@ int openat(int at, const char *path, int flags, ...)
     mode_t mode = flags & (O_CREAT | __O_TMPFILE) ? va_arg(ap, mode_t) : 0;
     va_end(ap);
     hang(path);
-    return fails("open", path) ? -1 : (int)syscall(SYS_openat, at, path, flags, mode);
+    return fails_at("open", at, path) ? -1 : (int)syscall(SYS_openat, at, path, flags, mode);
 }
 
 int openat64(int at, const char *path, int flags, ...) __attribute__((alias("openat")));
@@ -142,7 +155,7 @@ long syscall(long number, ...)
     for (int i = 0; i < 6; i++)
         a[i] = va_arg(ap, long);
     va_end(ap);
-    if (number == SYS_openat2 && fails("open", (const char *)a[1]))
+    if (number == SYS_openat2 && fails_at("open", (int)a[0], (const char *)a[1]))
         return -1;
     return real(number, a[0], a[1], a[2], a[3], a[4], a[5]);
 }
@@ -150,13 +163,13 @@ long syscall(long number, ...)
 ssize_t write(int fd, const void *data, size_t len)
 {
     REAL(write);
-    return fails_at("write", fd) ? -1 : real(fd, data, len);
+    return fails_at("write", fd, "") ? -1 : real(fd, data, len);
 }
 
 ssize_t pwrite(int fd, const void *data, size_t len, off_t at)
 {
     REAL(pwrite);
-    return fails_at("write", fd) ? -1 : real(fd, data, len, at);
+    return fails_at("write", fd, "") ? -1 : real(fd, data, len, at);
 }
 
 ssize_t pwrite64(int fd, const void *data, size_t len, off_t at) __attribute__((alias("pwrite")));
@@ -164,25 +177,25 @@ ssize_t pwrite64(int fd, const void *data, size_t len, off_t at) __attribute__((
 ssize_t copy_file_range(int in, off64_t *from, int out, off64_t *to, size_t len, unsigned flags)
 {
     REAL(copy_file_range);
-    return fails_at("write", out) ? -1 : real(in, from, out, to, len, flags);
+    return fails_at("write", out, "") ? -1 : real(in, from, out, to, len, flags);
 }
 
 int fsync(int fd)
 {
     REAL(fsync);
-    return fails_at("write", fd) ? -1 : real(fd);
+    return fails_at("write", fd, "") ? -1 : real(fd);
 }
 
 int fdatasync(int fd)
 {
     REAL(fdatasync);
-    return fails_at("write", fd) ? -1 : real(fd);
+    return fails_at("write", fd, "") ? -1 : real(fd);
 }
 
 int fallocate(int fd, int mode, off_t at, off_t len)
 {
     REAL(fallocate);
-    return fails_at("write", fd) ? -1 : real(fd, mode, at, len);
+    return fails_at("write", fd, "") ? -1 : real(fd, mode, at, len);
 }
 
 int fallocate64(int fd, int mode, off64_t at, off64_t len) __attribute__((alias("fallocate")));
