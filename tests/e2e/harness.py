@@ -39,6 +39,7 @@ Monitor       .home .root .env      paths (home is readable for every user; root
   by hand     .spawn(argv, **popen) -> Popen, a process of its own session that is ended with the test
 
 Functions     wait_until(predicate, timeout=20, what="") -> its first true value; AssertionError after timeout
+              wait_gone(pid, …): the end of these processes (kill() does not wait for it)
               free_port() is_alive(pid) is_running(pid) stat(pid) -> Stat; children(pid) fds(pid) limits(pid)
               environ_of(pid) cmdline_of(pid) pss_kb(pid)
 Tests never sleep: they wait for a state. Everything started here is ended at the test's end, also when it fails, and
@@ -179,6 +180,10 @@ def limits(pid):
 def kill(pid, sig=signal.SIGKILL):
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, sig)
+
+
+def wait_gone(*pids):
+    wait_until(lambda: not any(is_alive(pid) for pid in pids), what=lambda: f"{[p for p in pids if is_alive(p)]} gone")
 
 
 # ---- the monitor

@@ -6,7 +6,7 @@ import signal
 import time
 
 import pytest
-from harness import Monitor, children, cmdline_of, is_alive, is_running, kill, stat, wait_until
+from harness import Monitor, children, cmdline_of, is_alive, is_running, kill, stat, wait_gone, wait_until
 
 AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 BOTH_ENDS = pytest.mark.parametrize("how", [Monitor.kill, Monitor.terminate], ids=["SIGKILL", "SIGTERM"])
@@ -33,10 +33,6 @@ def kernel_tells_status():
     """Does this kernel keep the exit status of a process for whoever holds its pidfd (Linux 6.15)?"""
     major, minor = os.uname().release.split(".")[:2]
     return (int(major), int(minor)) >= (6, 15)
-
-
-def wait_gone(*pids):
-    wait_until(lambda: not any(is_alive(pid) for pid in pids), what=lambda: f"{[p for p in pids if is_alive(p)]} gone")
 
 
 def is_adopted(monitor, process, name="demo"):
@@ -452,6 +448,7 @@ def test_a_service_that_died_with_the_monitor_is_started(monitor):
     old = monitor.wait_state("demo")["pid"]
     monitor.kill()
     kill(old)
+    wait_gone(old)
     monitor.start()
     new = monitor.wait_state("demo")["pid"]
     assert new != old and monitor.processes("demo") == [new]

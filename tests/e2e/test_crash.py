@@ -4,7 +4,7 @@ import json
 import os
 
 import pytest
-from harness import Monitor, is_alive, kill, wait_until
+from harness import Monitor, is_alive, kill, wait_gone, wait_until
 
 
 def state_file(monitor):
@@ -26,6 +26,7 @@ def test_what_was_stopped_by_hand_stays_stopped(monitor, how):
     before = monitor.status("two")
     how(monitor)
     kill(pid)  # while nobody watches
+    wait_gone(pid)
     monitor.start()
     monitor.wait_new_pid("two", pid)
     found = monitor.statuses()

@@ -235,6 +235,7 @@ def test_one_host_does_not_take_all(make_monitor):
     monitor.conf(port=free_port(), bind=["127.0.0.1", host], http={"max_per_client": 5})
     monitor.start()
     before = monitor.open_fds(host)
+    wait_until(lambda: len(fds(monitor.pid)) <= before, what="the connection that asked is not one of the five any more")
     some = [connect(monitor, host) for _ in range(12)]
     wait_until(lambda: sum(is_closed(sock) for sock in some) == 7, what="seven are hung up on")
     wait_until(lambda: len(fds(monitor.pid)) <= before + 5, what="theirs are given back")

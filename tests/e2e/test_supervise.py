@@ -8,7 +8,7 @@ import time
 
 import pytest
 from harness import (children, cmdline_of, environ_of, fds, is_alive, is_running, kill, limits, stat,
-                     status_of, wait_until)
+                     status_of, wait_gone, wait_until)
 
 BURST = 6  # so many ends in a row, then a pause
 PAUSE_S = 3.0
@@ -46,10 +46,6 @@ def run_one(monitor, body="exec sleep 1000", name="demo", **service):
 
 def wait_children(pid, count):
     return wait_until(lambda: len(found := children(pid)) == count and found, what=f"{pid} has {count} children")
-
-
-def wait_gone(*pids):
-    wait_until(lambda: not any(is_alive(pid) for pid in pids), what=lambda: f"{[p for p in pids if is_alive(p)]} gone")
 
 
 def kinds(monitor, name="demo"):
