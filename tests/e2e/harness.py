@@ -40,6 +40,7 @@ Monitor       .home .root .env      paths (home is readable for every user; root
 
 Functions     wait_until(predicate, timeout=20, what="") -> its first true value; AssertionError after timeout
               wait_gone(pid, …): the end of these processes (kill() does not wait for it)
+              wait_minds(pid, SIGTERM): until a service's shell has come to its trap
               free_port() is_alive(pid) is_running(pid) stat(pid) -> Stat; children(pid) fds(pid) limits(pid)
               environ_of(pid) cmdline_of(pid) pss_kb(pid)
 Tests never sleep: they wait for a state. Everything started here is ended at the test's end, also when it fails, and
@@ -70,6 +71,8 @@ POLL = 0.01
 SANITIZER = re.compile(r"(ERROR: \w*Sanitizer|WARNING: \w*Sanitizer|: runtime error: ).*")
 OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
+RESERVED = []
+
 Stat = collections.namedtuple("Stat", "state ppid pgrp session start_ticks")
 
 
@@ -86,9 +89,13 @@ def wait_until(predicate, timeout=TIMEOUT, what=""):
 
 
 def free_port():
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
+    """One that nobody listens on, and that nobody else is given: it stays bound until the end of this process. Who has
+    SO_REUSEADDR set, as all servers here have, can listen on it all the same."""
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    sock.bind(("127.0.0.1", 0))
+    RESERVED.append(sock)
+    return sock.getsockname()[1]
 
 
 def is_sanitized():
@@ -180,6 +187,14 @@ def limits(pid):
 def kill(pid, sig=signal.SIGKILL):
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, sig)
+
+
+def wait_minds(pid, sig=signal.SIGTERM):
+    """Until it has said what is to become of this signal: "up" is who is alive, whether its shell has come to the trap or not."""
+    def minds():
+        found = status_of(pid)
+        return (int(found.get("SigCgt", "0"), 16) | int(found.get("SigIgn", "0"), 16)) >> (sig - 1) & 1
+    wait_until(minds, what=lambda: f"{pid} catches or ignores {signal.Signals(sig).name}")
 
 
 def wait_gone(*pids):

@@ -64,7 +64,7 @@ def test_every_kind_of_service_is_found_again(monitor, how):
     })
     monitor.start()
     before = dict(zip(monitor.names, monitor.wait_up()))
-    family = monitor.processes()
+    family = wait_until(lambda: len(found := monitor.processes()) == 9 and found, what="two shells have come to their sleep")
     uptime = monitor.status("direct")["uptime"]
     monitor.restart(how)
     after = dict(zip(monitor.names, monitor.wait_up()))

@@ -11,7 +11,7 @@ import urllib.parse
 from pathlib import Path
 
 import pytest
-from harness import BINARY, Monitor, free_port, wait_until
+from harness import BINARY, Monitor, free_port, wait_minds, wait_until
 
 TOP = Path(__file__).resolve().parents[2]
 DEAF = "trap '' TERM; while :; do sleep 1000; done"
@@ -161,7 +161,7 @@ def test_timeout(monitor):
     monitor.script("deaf", DEAF)
     monitor.conf(svrs={"deaf": {"cmd": "deaf", "stop": {"timeout": 60}}})
     monitor.start()
-    monitor.wait_up()
+    wait_minds(*monitor.wait_up())
     assert said(monitor.cli("-stop", "deaf", "-timeout", "0.3")) == (
         1, "FAIL: deaf\ndeaf: not done within 0.3 s; it is stopping\n", "")
     assert said(monitor.cli("-stop", "deaf", "-timeout", "soon")) == (
@@ -356,6 +356,7 @@ def test_the_token_of_this_env_is_shown_to_its_monitor_alone(monitor):
         for words in (["-status"], ["-stop", "all"], ["-h"]):
             assert monitor.cli(*words).returncode == 0
         run("-complete", "-env", "test", "-status", "", env={"FOTA_MONITOR_HOME": str(monitor.home)})
+        wait_until(lambda: len(fake.asked) >= 4, what="all four have asked")  # -h and -complete wait a second at most
         assert len(fake.asked) == 4 and not any("Authorization" in headers for _, headers, _ in fake.asked)
         assert monitor.cli("-status", "-token-file", run_folder / "test.token").returncode == 0
         assert fake.asked[-1][1]["Authorization"] == "Bearer t0ken", "who names it knows what he does"

@@ -364,6 +364,7 @@ def test_an_agent_that_comes_later_is_found(own, made):
     wait_until(lambda: "can't be looked up" in own.stderr(), what="neither agent nor DNS")
     made.append(Server(AGENT_PORT, agent_that_says(collector.addr)))
     collector.wait("runs env test")
+    wait_until(lambda: "has an address again" in own.stderr(), what="it says so")
     said = [text for _, text in local_lines(own)]
     assert said[0] == f"the name agent can't be asked: Connection refused; DNS is asked for {NAME} instead"
     assert said[1].startswith(f"the clog collector {NAME} can't be looked up: ") and said[1].endswith("; it is tried again")

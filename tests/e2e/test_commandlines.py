@@ -148,9 +148,11 @@ def test_redirections(shown):
     record_of(shown, "redirect")
     wait_until(lambda: shown.log("rec/elsewhere.txt") == f"out {name}\nerr {name}\n", what=shown.log("rec/elsewhere.txt"))
     record_of(shown, "redirect-first")
-    console = wait_until(lambda: (text := shown.log("rec")).count(name_of("stdin")) == 2 and text)
-    assert f"out {name_of('redirect-first')}\n" in console and f"err {name_of('redirect-first')}\n" not in console
+    out = f"out {name_of('redirect-first')}\n"
+    console = wait_until(lambda: (text := shown.log("rec")).count(name_of("stdin")) == 2 and out in text and text)
+    assert f"err {name_of('redirect-first')}\n" not in console
     assert os.readlink(f"/proc/{record_of(shown, 'stdin')['pid']}/fd/0") == "/dev/zero"
+    record_of(shown, "heredoc")
     assert shown.log("read.txt") == "it's a line\n"
 
 

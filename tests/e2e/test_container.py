@@ -129,10 +129,10 @@ end }
 
 @pytest.mark.parametrize("how, code", [("exit 5", 5), ("kill -KILL $$", 137)], ids=["exits", "killed"])
 def test_the_essential_service_decides_its_exit_code(box, how, code):
-    box.script("main/main", f"sleep 0.4; {how}")
+    box.script("main/main", f"until [ -e ../one/armed ]; do sleep 0.02; done; sleep 0.4; {how}")
     (box.home / "lua").mkdir()
     (box.home / "lua" / "policies.lua").write_text('fm.policy("once", function() return fm.fail("not again") end)')
-    box.script("one/one", "trap 'echo got TERM; exit 0' TERM; while :; do sleep 0.05; done")
+    box.script("one/one", "trap 'echo got TERM; exit 0' TERM; touch armed; while :; do sleep 0.05; done")
     box.conf(svrs={"one": "one/one", "main": {"cmd": "main/main", "policy": "once", "essential": True}}, port=box.port)
     box.start(wait=False)
     assert box.exit_code() == code

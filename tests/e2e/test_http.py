@@ -3,12 +3,13 @@ test_http_many.py, the impolite ones in test_http_hostile.py; who may do what is
 
 import http.client
 import re
+import signal
 import socket
 import time
 import unicodedata
 
 import pytest
-from harness import Monitor, free_port, is_alive, wait_until
+from harness import Monitor, free_port, is_alive, wait_minds, wait_until
 
 READS = {"status", "history", "why", "version", "help"}
 CHANGES = {"start", "stop", "restart", "grestart", "reload"}
@@ -198,6 +199,8 @@ def test_table_columns_stand_below_each_other_whatever_the_script(monitor):
 def test_commands_answer_success(one):
     monitor = one("trap : USR1; while :; do sleep 1000 & wait; done", graceful={"signal": "USR1", "timeout": 0.2})
     for command in ["start", "restart", "grestart", "stop", "stop", "start"]:
+        if command == "grestart":
+            wait_minds(monitor.status("demo")["pid"], signal.SIGUSR1)
         reply = monitor.get(command, "demo")
         assert (reply.status, reply.text, reply.exit_code) == (200, "SUCCESS\n", 0), command
     for command in ["restart", "start", "stop"]:

@@ -60,9 +60,9 @@ HEAD = b"POST / HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 100000\r\n\r\n"
 def test_a_request_that_comes_byte_by_byte(start, first):
     """Never silent, never done."""
     monitor = start(idle_timeout=1)
+    began = time.monotonic()
     with connect(monitor) as sock:
         sock.sendall(first)
-        began = time.monotonic()
 
         def drip():
             with contextlib.suppress(OSError):
@@ -112,7 +112,7 @@ def test_who_does_not_take_the_answer_is_hung_up_on(start):
         sock.connect((host, int(port)))
         began = time.monotonic()
         sock.sendall(BIG)
-        wait_until(lambda: monitor.events(kind="command") and connections() == 1, what="it is answered")
+        wait_until(lambda: monitor.events(kind="command"), what="it is answered")
         wait_until(lambda: connections() == 0, what="it is given up")
         assert 0.9 < time.monotonic() - began < 15
         answer = 0
@@ -162,10 +162,10 @@ def test_the_admin_port_never_delays_a_restart(monitor):
 
 
 def test_a_connection_that_is_used_stays(start):
-    monitor = start(idle_timeout=1)
+    monitor = start(idle_timeout=2)
     with connect(monitor) as sock:
         began = time.monotonic()
-        while time.monotonic() - began < 2.5:
+        while time.monotonic() - began < 5:
             sock.sendall(b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
             assert sock.recv(4096).startswith(b"HTTP/1.1 200 OK")
             select.select([], [], [], 0.3)

@@ -7,7 +7,7 @@ import threading
 import time
 
 import pytest
-from harness import free_port, is_alive, wait_until
+from harness import children, free_port, is_alive, wait_minds, wait_until
 
 # Takes its time to end. The shell waits for a child, as it acts on a signal only between commands.
 SLOW = "trap 'sleep {0}; exit 0' TERM; while :; do sleep 1000 & wait; done"
@@ -21,7 +21,9 @@ def fixture_one(monitor):
         monitor.script("demo/demo", body)
         monitor.conf(svrs={"demo": {"cmd": "demo/demo", **keys}})
         monitor.start()
-        monitor.wait_up("demo")
+        pid, = monitor.wait_up("demo")
+        if body.startswith("trap"):
+            wait_minds(pid)
         return monitor
     return start
 
@@ -41,7 +43,7 @@ def later(function, *args, **kwargs):
 
 def test_a_timeout_is_a_504_and_holds_up_nobody(one):
     monitor = one(DEAF, stop={"timeout": 60})
-    waiting = [later(monitor.get, "stop", "demo", timeout=1, format=f) for f in ("text", "json")]
+    waiting = [later(monitor.get, "stop", "demo", timeout=5, format=f) for f in ("text", "json")]
     wait_until(lambda: monitor.status("demo")["state"] == "stopping", what="it is being stopped")
     answered = 0
     while not waiting[0].done():
@@ -50,10 +52,10 @@ def test_a_timeout_is_a_504_and_holds_up_nobody(one):
     assert answered > 20
     text, as_json = waiting[0].result(), waiting[1].result(10)
     assert (text.status, text.exit_code) == (504, 1)
-    assert text.text == "FAIL: demo\ndemo: not done within 1 s; it is stopping\n"
+    assert text.text == "FAIL: demo\ndemo: not done within 5 s; it is stopping\n"
     assert as_json.status == 504
     assert as_json.json() == {"ok": False, "services": {"demo": {
-        "ok": False, "pid": monitor.status("demo")["pid"], "error": "not done within 1 s; it is stopping"}}}
+        "ok": False, "pid": monitor.status("demo")["pid"], "error": "not done within 5 s; it is stopping"}}}
 
 
 def test_what_was_asked_for_goes_on_after_the_timeout(one):
@@ -63,7 +65,7 @@ def test_what_was_asked_for_goes_on_after_the_timeout(one):
 
 
 def test_a_newer_opposite_command_supersedes_a_waiting_one(one):
-    monitor = one(DEAF, stop={"timeout": 1})
+    monitor = one(DEAF, stop={"timeout": 3})
     old = monitor.status("demo")["pid"]
     stop = later(monitor.get, "stop", "demo")
     monitor.wait_state("demo", "stopping")
@@ -77,7 +79,7 @@ def test_a_newer_opposite_command_supersedes_a_waiting_one(one):
 
 
 def test_a_stop_supersedes_a_waiting_start(one):
-    monitor = one(DEAF, stop={"timeout": 1})
+    monitor = one(DEAF, stop={"timeout": 3})
     restart = later(monitor.get, "restart", "demo")
     monitor.wait_state("demo", "stopping")
     stop = later(monitor.get, "stop", "demo")
@@ -93,6 +95,7 @@ def test_equal_commands_are_answered_together(one):
     for command in ["restart", "stop", "start"]:
         asked = [later(monitor.get, command, "demo") for _ in range(5)]
         assert [a.result(20).text for a in asked] == ["SUCCESS\n"] * 5
+    wait_until(lambda: children(monitor.status("demo")["pid"]), what="the shell has come to its sleep")
     assert len(monitor.processes("demo")) == 2, "one shell and its sleep"
 
 

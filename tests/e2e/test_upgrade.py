@@ -121,7 +121,8 @@ def test_no_descriptor_is_lost_or_left(up):
     before = kept_fds(up)
     for _ in range(3):
         assert up.get("upgrade").text == "SUCCESS\n"
-    assert kept_fds(up) == before
+    after = kept_fds(up)
+    assert after == before, f"{after} != {before}"
     # The lock is held by what is being started too, until it can be told for what it is.
     assert before.count(str(up.home / "run" / "test.lock")) == 2
     assert up.get("restart", "one").exit_code == 0

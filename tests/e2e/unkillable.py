@@ -11,6 +11,7 @@ import contextlib
 import ctypes
 import os
 import struct
+import tempfile
 import threading
 from pathlib import Path
 
@@ -74,8 +75,7 @@ class Frozen:
     body = "exec sleep 1000"
 
     def __init__(self, folder):
-        self.group = FREEZER / folder.parent.name
-        self.group.mkdir()
+        self.group = Path(tempfile.mkdtemp(prefix=f"{folder.parent.name}-", dir=FREEZER))  # one host may run it twice
 
     @staticmethod
     def why_not():
