@@ -9,6 +9,11 @@ from unkillable import DeafDisk, Frozen
 SECONDS = 90  # for one test; a test that hangs must not hold up the rest
 
 
+def pytest_configure(config):
+    config.addinivalue_line("markers", "alone: it bounds how long something takes by the clock, to less than a second: ctest "
+                                       "runs it beside nothing else, in e2e/alone")
+
+
 @pytest.fixture(name="make_monitor")
 def fixture_make_monitor(request):
     made = []

@@ -35,12 +35,15 @@ Monitor       .home .root .env      paths (home is readable for every user; root
               .wait_event(timeout=20, **match) -> the last such event
               .processes(name=None) -> sorted pids that carry the marker of this home (and service)
               .keep = True          leaves the home where it is at the end
+              .wait_log(name_or_path, text)          until the console log is just that
               .log(name_or_path) -> text of a console log; "demo" means root/demo/fota_monitor.log
   by hand     .spawn(argv, **popen) -> Popen, a process of its own session that is ended with the test
 
 Functions     wait_until(predicate, timeout=20, what="") -> its first true value; AssertionError after timeout
               wait_gone(pid, …): the end of these processes (kill() does not wait for it)
+              later(function, *args, **kwargs) -> a Future: it is called in a thread of its own
               wait_minds(pid, SIGTERM): until a service's shell has come to its trap
+              wait_past(pid, script): the same for all its traps, and for the `exec sleep` it ends with
               free_port() is_alive(pid) is_running(pid) stat(pid) -> Stat; children(pid) fds(pid) limits(pid)
               environ_of(pid) cmdline_of(pid) pss_kb(pid)
 Tests never sleep: they wait for a state. Everything started here is ended at the test's end, also when it fails, and
@@ -48,6 +51,7 @@ then it is checked that no monitor ended by itself, and that none of them had an
 """
 
 import collections
+import concurrent.futures
 import contextlib
 import json
 import os
@@ -57,6 +61,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 import urllib.error
 import urllib.parse
@@ -86,6 +91,19 @@ def wait_until(predicate, timeout=TIMEOUT, what=""):
         if time.monotonic() > deadline:
             raise AssertionError(f"after {timeout} s still not: {what() if callable(what) else what or predicate}")
         time.sleep(POLL)
+
+
+def later(function, *args, **kwargs):
+    """Calls it in a thread of its own; .result(timeout) is what it returned."""
+    future = concurrent.futures.Future()
+
+    def run():
+        try:
+            future.set_result(function(*args, **kwargs))
+        except BaseException as error:  # pylint: disable=broad-except
+            future.set_exception(error)
+    threading.Thread(target=run, daemon=True).start()
+    return future
 
 
 def free_port():
@@ -195,6 +213,15 @@ def wait_minds(pid, sig=signal.SIGTERM):
         found = status_of(pid)
         return (int(found.get("SigCgt", "0"), 16) | int(found.get("SigIgn", "0"), 16)) >> (sig - 1) & 1
     wait_until(minds, what=lambda: f"{pid} catches or ignores {signal.Signals(sig).name}")
+
+
+def wait_past(pid, script):
+    """Until a shell that runs this script has set its traps, and has become the `sleep` that its last line says, if it does."""
+    for caught in re.findall(r"trap '.*?' (\w+)", script):
+        wait_minds(pid, signal.Signals[f"SIG{caught}"])
+    words = script.splitlines()[-1].rpartition(";")[2].split()
+    if words[:2] == ["exec", "sleep"]:
+        wait_until(lambda: cmdline_of(pid) == words[1:], what=lambda: f"{words}; it is {cmdline_of(pid)}")
 
 
 def wait_gone(*pids):
@@ -412,6 +439,9 @@ class Monitor:
     def wait_event(self, timeout=TIMEOUT, **match):
         return wait_until(lambda: self._journal(match), timeout,
                           lambda: f"an event {match}; {self._journal({})[-20:]}")[-1]
+
+    def wait_log(self, name, text):
+        wait_until(lambda: self.log(name) == text, what=lambda: f"{text!r} is all; {self.log(name)!r}")
 
     def processes(self, name=None):
         wanted = f"{MARKER}={self.home}:{self.env}/{name or ''}".encode()

@@ -296,6 +296,7 @@ def test_a_copy_beside_a_marked_service_is_reported(monitor):
 # ---- ends of adopted ones
 
 
+@pytest.mark.alone
 def test_the_end_of_an_adopted_service_is_noticed_at_once(monitor):
     path = binary(monitor)
     process = monitor.spawn([path, "1000"])

@@ -308,6 +308,7 @@ def test_a_fifo_as_log_does_not_block_the_monitor(monitor):
     assert monitor.status("demo")["pid"] == pid
 
 
+@pytest.mark.alone
 def test_services_that_die_at_once_for_ever_bother_nobody(monitor):
     monitor.script("bad/bad", "exit 1")
     count = 30
@@ -330,6 +331,7 @@ def test_services_that_die_at_once_for_ever_bother_nobody(monitor):
 # ---- too many, too few
 
 
+@pytest.mark.alone
 def test_ten_thousand_services(monitor):
     monitor.script("demo/demo")
     monitor.conf(svrs={f"service-{i:05}": {"cmd": f"demo/demo {i}", "autostart": False} for i in range(MANY)})

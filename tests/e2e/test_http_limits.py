@@ -122,6 +122,7 @@ def test_who_does_not_take_the_answer_is_hung_up_on(start):
         assert answer < 3 * 1024 * 1024, "it never had all of it"
 
 
+@pytest.mark.alone
 def test_the_admin_port_never_delays_a_restart(monitor):
     """What it does for its clients, however many there are and whatever they send, goes on beside the supervision."""
     monitor.script("run")

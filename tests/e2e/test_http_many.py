@@ -7,7 +7,7 @@ import threading
 import time
 
 import pytest
-from harness import children, free_port, is_alive, wait_minds, wait_until
+from harness import children, free_port, is_alive, later, wait_past, wait_until
 
 # Takes its time to end. The shell waits for a child, as it acts on a signal only between commands.
 SLOW = "trap 'sleep {0}; exit 0' TERM; while :; do sleep 1000 & wait; done"
@@ -22,23 +22,9 @@ def fixture_one(monitor):
         monitor.conf(svrs={"demo": {"cmd": "demo/demo", **keys}})
         monitor.start()
         pid, = monitor.wait_up("demo")
-        if body.startswith("trap"):
-            wait_minds(pid)
+        wait_past(pid, body)
         return monitor
     return start
-
-
-def later(function, *args, **kwargs):
-    """Calls it in a thread of its own; .result(timeout) is what it returned."""
-    future = concurrent.futures.Future()
-
-    def run():
-        try:
-            future.set_result(function(*args, **kwargs))
-        except BaseException as error:  # pylint: disable=broad-except
-            future.set_exception(error)
-    threading.Thread(target=run, daemon=True).start()
-    return future
 
 
 def test_a_timeout_is_a_504_and_holds_up_nobody(one):

@@ -77,6 +77,7 @@ def append(monitor, data, name="demo"):
         log.write(data if isinstance(data, bytes) else data.encode())
 
 
+@pytest.mark.alone
 def test_the_end_and_what_comes_after(quiet, follow):
     append(quiet, "one\ntwo\nthree\n")
     one = follow(quiet, service="demo", lines=2)
@@ -262,7 +263,7 @@ def test_piped_to_one_that_has_enough(quiet):
 
 def test_for_a_while(quiet):
     append(quiet, "one\n")
-    done = quiet.cli("-log", "demo", "-follow", "-timeout", "0.5")
+    done = quiet.cli("-log", "demo", "-follow", "-timeout", "2")
     assert (done.returncode, done.stdout, done.stderr) == (0, "one\n", "")
 
 

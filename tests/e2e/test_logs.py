@@ -175,9 +175,9 @@ def test_past_max_size_lines_move_in_parts_and_each_is_there_once(monitor):
     assert_each_once(log, "fast", monitor.root / "fast" / "count")
     lines = monitor.cli("-log", "fast", "-lines", "1000").stdout.splitlines()
     assert lines == all_lines(log)[-1000:]
-    metrics = monitor.http("/metrics").text
     moved = sum(path.stat().st_size for path in older(log))
-    assert f"fota_monitor_log_rotated_bytes_total {moved}\n" in metrics
+    wait_until(lambda: f"fota_monitor_log_rotated_bytes_total {moved}\n" in monitor.http("/metrics").text, what="it is counted")
+    metrics = monitor.http("/metrics").text
     assert f"fota_monitor_log_rotations_total {len(older(log))}\n" in metrics
     assert "fota_monitor_log_failures_total 0\n" in metrics
     assert not monitor.events(kind="log")
@@ -245,12 +245,14 @@ def test_a_tail_goes_back_over_a_rotation(monitor):
     monitor.script("demo/demo", """
         i=0; while [ $i -lt 400 ]; do echo "$i 0123456789012345678901234567890123456789"; i=$((i+1)); done
         [ -e stay ] && exec sleep 1000
+        touch past
         while [ ! -e die ]; do sleep 0.05; done
         echo last words; exit 3""")
     monitor.conf(svrs={"demo": "demo/demo"}, log={"max_size": "4K"})
     log = monitor.root / "demo" / "fota_monitor.log"
     monitor.start()
     wait_until(lambda: older(log) and settled(log), what="its lines have moved")
+    wait_until((monitor.root / "demo" / "past").exists)
     (monitor.root / "demo" / "stay").touch()
     (monitor.root / "demo" / "die").touch()
     found = wait_until(lambda: monitor.status("demo")["last_exit"], what="it ended")

@@ -2,11 +2,12 @@
 
 import concurrent.futures
 import re
+import socket
 import time
 from pathlib import Path
 
 import pytest
-from harness import fds, is_sanitized, stat, wait_until
+from harness import cmdline_of, fds, is_sanitized, stat, wait_until
 
 NAME = r"[a-z_][a-z0-9_]*"
 LABEL = re.compile(r'([a-z_]+)="((?:[^"\\\n]|\\[\\"n])*)"')
@@ -57,7 +58,8 @@ def fixture_running(monitor):
     monitor.script("crash", "exit 3")
     monitor.conf(svrs={"alpha": "run alpha", ODD: "run odd", "spare": {"cmd": "run spare", "autostart": False}})
     monitor.start()
-    monitor.wait_up("alpha", ODD)
+    for pid in monitor.wait_up("alpha", ODD):
+        wait_until(lambda p=pid: cmdline_of(p) == ["sleep", "1000"], what="its shell has become the service")
     return monitor
 
 
@@ -106,8 +108,9 @@ def test_the_cpu_time_of_one_that_works(running):
 
 
 def test_the_monitor(running):
-    found = scrape(running)
-    assert found["process_open_fds",] in range(len(fds(running.pid)) - 2, len(fds(running.pid)) + 3)
+    with socket.create_connection(running.address.rsplit(":", 1)):  # so that the HTTP server does not go in between
+        found = scrape(running)
+        assert found["process_open_fds",] in range(len(fds(running.pid)) - 2, len(fds(running.pid)) + 3)
     assert found["process_max_fds",] > 0 and found["process_resident_memory_bytes",] > 1_000_000
     ticks = float(open("/proc/stat", encoding="ascii").read().split("btime ")[1].split()[0])
     started = ticks + stat(running.pid).start_ticks / 100
@@ -151,6 +154,7 @@ def spent(pid):
     return times.pop(pid), sum(times.values())
 
 
+@pytest.mark.alone
 @pytest.mark.skipif(is_sanitized(), reason="times of a sanitizer say nothing")
 def test_a_thousand_services_are_read_in_time_and_beside_the_loop(monitor):
     monitor.script("run", "exec sleep 1000")

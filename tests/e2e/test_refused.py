@@ -4,13 +4,14 @@ journal."""
 import contextlib
 import os
 import re
+import signal
 import socket
 import subprocess
 import time
 from pathlib import Path
 
 import pytest
-from harness import fds, free_port, wait_until
+from harness import fds, free_port, wait_minds, wait_until
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="becomes another user")
 NOBODY = 65534
@@ -121,6 +122,7 @@ def test_wrong_ones_are_slowed_down_and_nobody_else(start):
         took.append(time.monotonic() - began)
     assert took[0] >= 0.09 and took[1] >= 0.19 and all(0.39 <= t < 0.5 + SLOW for t in took[2:3])
     assert all(0.49 <= t < 0.5 + SLOW for t in took[3:]), "but not for ever"
+    slow_down(m, 5)
     sock = begin(m, WRONG)
     wait_until(lambda: held(m) == 1, what="its answer is held back")
     began = time.monotonic()
@@ -220,6 +222,8 @@ def test_who_changed_something_stands_in_the_journal(start, auth, shows, princip
     headers = token_of(m) if shows else {}
     for change in CHANGES:
         before = len(commands(m))
+        if change.startswith("grestart"):
+            wait_minds(m.status("demo")["pid"], signal.SIGUSR1)
         reply = m.http(f"/?command={change}", headers=headers)
         assert reply.status == 200, reply
         what = "poke demo" if change.startswith("poke") else change.partition("&")[0]
@@ -234,6 +238,8 @@ def test_the_command_line_is_named(start):
     m = start("local", script=COMMAND)
     for words in (("-stop", "demo"), ("-start", "demo"), ("-restart", "demo"), ("-grestart", "demo"), ("-reload",),
                   ("-poke", "demo")):
+        if words[0] == "-grestart":
+            wait_minds(m.status("demo")["pid"], signal.SIGUSR1)
         before = len(commands(m))
         assert m.cli(*words).returncode == 0, words
         found, = commands(m)[before:]

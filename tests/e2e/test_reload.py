@@ -1,18 +1,17 @@
 """A changed conf.json, applied to a running monitor: what is not concerned goes on as the same process."""
 
-import concurrent.futures
 import contextlib
 import http.client
 import json
+import signal
 import socket
-import threading
 import time
 
 import pytest
-from harness import environ_of, free_port, is_alive, wait_until
+from harness import environ_of, free_port, is_alive, later, wait_minds, wait_until
 
 DEAF = "trap '' TERM; while :; do sleep 1000; done"
-SLOW = "trap 'sleep 0.5; exit 0' TERM; while :; do sleep 1000 & wait; done"
+SLOW = "trap 'while [ ! -e go ]; do sleep 0.02; done; exit 0' TERM; while :; do sleep 1000 & wait; done"  # until it may go
 
 
 @pytest.fixture(name="monitor")
@@ -32,18 +31,6 @@ def reload(monitor, **args):
     reply = monitor.get("reload", **args)
     assert (reply.status, reply.exit_code) == (200, 0), reply.text
     return reply.text.splitlines()
-
-
-def later(function, *args, **kwargs):
-    future = concurrent.futures.Future()
-
-    def run():
-        try:
-            future.set_result(function(*args, **kwargs))
-        except BaseException as error:  # pylint: disable=broad-except
-            future.set_exception(error)
-    threading.Thread(target=run, daemon=True).start()
-    return future
 
 
 # ---- services
@@ -176,6 +163,8 @@ def test_a_removed_service_is_stopped_the_way_it_was_configured(monitor):
                        "polite": {"cmd": "polite", "stop": {"signal": "INT"}, "log": "polite.log"}})
     monitor.start()
     deaf, polite = monitor.wait_up()
+    wait_minds(deaf)
+    wait_minds(polite, signal.SIGINT)
     monitor.conf()
     assert reload(monitor) == ["removed: deaf", "removed: polite", "SUCCESS"]
     assert monitor.statuses() == {}
@@ -202,10 +191,11 @@ def test_removed_ones_that_do_not_run(monitor):
 def test_one_that_comes_back_while_it_is_still_stopping(monitor):
     """The old process ends before the new one begins: never two, and never the dying one for the new."""
     monitor.script("deaf", DEAF)
-    svrs = {"deaf": {"cmd": "deaf", "stop": {"timeout": 1.5}}}
+    svrs = {"deaf": {"cmd": "deaf", "stop": {"timeout": 5}}}
     monitor.conf(svrs=svrs)
     monitor.start()
     old, = monitor.wait_up()
+    wait_minds(old)
     monitor.conf()
     assert reload(monitor) == ["removed: deaf", "SUCCESS"]
     assert is_alive(old)
@@ -221,10 +211,11 @@ def test_one_that_comes_back_while_it_is_still_stopping(monitor):
 
 def test_one_that_comes_and_goes_while_its_first_process_is_stopping(monitor):
     monitor.script("deaf", DEAF)
-    svrs = {"deaf": {"cmd": "deaf", "stop": {"timeout": 1.5}}}
+    svrs = {"deaf": {"cmd": "deaf", "stop": {"timeout": 5}}}
     monitor.conf(svrs=svrs)
     monitor.start()
     old, = monitor.wait_up()
+    wait_minds(old)
     asked = []
     for _ in range(3):
         monitor.conf()
@@ -248,9 +239,10 @@ def test_one_that_comes_and_goes_while_its_first_process_is_stopping(monitor):
 def test_commands_that_wait_for_a_service_that_is_removed(monitor):
     monitor.script("deaf", DEAF)
     names = ["start", "stop", "restart"]
-    monitor.conf(svrs={name: {"cmd": f"deaf {name}", "stop": {"timeout": 1}} for name in names})
+    monitor.conf(svrs={name: {"cmd": f"deaf {name}", "stop": {"timeout": 5}} for name in names})
     monitor.start()
-    monitor.wait_up()
+    for pid in monitor.wait_up():
+        wait_minds(pid)
     assert monitor.get("stop", "start", timeout=0.1).status == 504
     asked = {name: later(monitor.get, name, name) for name in names}
     wait_until(lambda: {s["state"] for s in monitor.statuses().values()} == {"stopping"}
@@ -382,6 +374,7 @@ def test_who_waits_on_the_old_port_is_still_answered(monitor):
     monitor.conf(port=free_port(), svrs={"slow": "slow"})
     assert monitor.get("reload").text.startswith("changed: port or bind\n")
     assert monitor.address != old and not waiting.done()
+    monitor.file("go", "")
     assert waiting.result(20).text == "SUCCESS\n"
 
 
@@ -528,7 +521,10 @@ def test_a_reload_while_another_one_waits(monitor):
     first = later(monitor.get, "reload")
     monitor.wait_state("slow", "stopping")
     monitor.conf(svrs={"slow": "slow 3", "a": "run a"})
-    assert reload(monitor) == ["changed: slow: cmd (restart)", "SUCCESS"]
+    second = later(reload, monitor)
+    wait_until(lambda: len(monitor.events(kind="command")) == 2, what="both have come")
+    monitor.file("go", "")
+    assert second.result(20) == ["changed: slow: cmd (restart)", "SUCCESS"]
     assert first.result(20).text == "changed: slow: cmd (restart)\nSUCCESS\n"
     with open(f"/proc/{monitor.status('slow')['pid']}/cmdline", "rb") as cmdline:
         assert cmdline.read().endswith(b"slow\0" + b"3\0")

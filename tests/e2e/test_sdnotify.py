@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from harness import BINARY, environ_of, wait_until
+from harness import BINARY, environ_of, is_running, wait_until
 
 UNIT = Path(__file__).resolve().parents[2] / "conf" / "fota_monitor@.service"
 
@@ -141,6 +141,7 @@ def test_the_watchdog_is_fed_while_the_loop_turns(monitor, manager):
     assert times[8] - times[0] >= 0.8
     assert min(later - time for time, later in zip(times[1:], times[2:])) < 0.19
     monitor.process.send_signal(signal.SIGSTOP)
+    wait_until(lambda: not is_running(monitor.pid), what="it is stopped")
     wait_until(manager.is_silent)
     with pytest.raises(socket.timeout):
         manager.socket.settimeout(0.5)

@@ -135,7 +135,12 @@ def test_no_file_is_open_to_everybody_and_the_umask_counts(monitor, mask):
                what="a rotation")
     assert monitor.cli("-restart", "demo").returncode == 0
     wait_until(lambda: (monitor.home / "made").exists())
-    made = {path: path.lstat().st_mode for path in monitor.home.rglob("*") if path not in before}
+
+    def modes_of_all():
+        with contextlib.suppress(FileNotFoundError):  # one that was written anew has taken its name
+            return {path: path.lstat().st_mode for path in monitor.home.rglob("*") if path not in before}
+        return None
+    made = wait_until(modes_of_all)
     names = {path.name for path in made}
     assert {"run", "test.token", "test.lock", "test.events.jsonl", "test.state.jsonl", "fota_monitor.log"} <= names
     for path, mode in made.items():

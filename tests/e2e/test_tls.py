@@ -105,7 +105,8 @@ def test_the_command_line_of_this_host(secure):
     assert re.search("alpha: up", one.cli("-events").stdout)
     done = one.cli("-events", "-follow", "-timeout", "0.5")
     assert (done.returncode, done.stderr) == (0, "")
-    known = one.cli("-complete", "-home", one.monitor.home, "-env", "test", "-status", "al").stdout
+    # It gives up after a second, so that nobody has to wait for the line to be completed.
+    known = wait_until(lambda: one.cli("-complete", "-home", one.monitor.home, "-env", "test", "-status", "al").stdout)
     assert "alpha\tup\n" in known, "what is asked quietly goes the same way"
 
 

@@ -13,10 +13,11 @@ import ssl
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
-from harness import BINARY, children, environ_of, fds, free_port, is_alive, kill, limits, stat, wait_until
+from harness import BINARY, children, environ_of, fds, free_port, is_alive, kill, later, limits, stat, wait_minds, wait_until
 
 
 TLS = Path(__file__).parent / "tls"
@@ -121,8 +122,8 @@ def test_no_descriptor_is_lost_or_left(up):
     before = kept_fds(up)
     for _ in range(3):
         assert up.get("upgrade").text == "SUCCESS\n"
-    after = kept_fds(up)
-    assert after == before, f"{after} != {before}"
+    # For a moment there may be more: what is looked at, a helper. What is lost stays.
+    wait_until(lambda: kept_fds(up) == before, what=lambda: f"{kept_fds(up)} are {before}")
     # The lock is held by what is being started too, until it can be told for what it is.
     assert before.count(str(up.home / "run" / "test.lock")) == 2
     assert up.get("restart", "one").exit_code == 0
@@ -179,6 +180,7 @@ class Hammer(threading.Thread):
         make = functools.partial(http.client.HTTPSConnection, context=context) if scheme else http.client.HTTPConnection
         self.connection = make(self.host, int(port), timeout=20)
         self.keep_alive = keep_alive
+        self.encrypted = bool(scheme)
         self.expected = expected
         self.count = 0
         self.failed = None
@@ -187,10 +189,19 @@ class Hammer(threading.Thread):
 
     def run(self):
         connection = self.connection
+        answered = time.monotonic()
         try:
             while not self.enough.is_set():
                 connection.request("GET", "/?command=status&service=all")
-                text = connection.getresponse().read().decode()
+                try:
+                    text = connection.getresponse().read().decode()
+                except http.client.RemoteDisconnected:
+                    # Encrypted ones can't be handed over: an upgrade ends those on which nothing was asked for 0.3 s.
+                    if not self.encrypted or time.monotonic() - answered < 0.3:
+                        raise
+                    connection.close()
+                    continue
+                answered = time.monotonic()
                 assert text == self.expected, text
                 self.count += 1
                 if not self.keep_alive:
@@ -218,31 +229,28 @@ def test_clients_notice_nothing(up):
 
 
 def test_what_is_asked_is_answered_before(up):
-    """A restart that takes a second."""
-    up.script("two/two", "trap 'sleep 1; exit 0' TERM; while :; do sleep 0.05; done")
+    """A restart that takes three seconds."""
+    up.script("two/two", "trap 'sleep 3; exit 0' TERM; while :; do sleep 0.05; done")
     assert up.get("restart", "two").exit_code == 0
-    replies = []
-    asker = threading.Thread(target=lambda: replies.append(up.get("restart", "two")))
-    asker.start()
+    wait_minds(up.status("two")["pid"])
+    restart = later(up.get, "restart", "two")
     up.wait_state("two", "stopping")
     assert up.get("upgrade").text == "SUCCESS\n"
-    asker.join()
-    assert replies[0].text == "SUCCESS\n"
+    assert restart.result(20).text == "SUCCESS\n"
 
 
 def test_what_takes_too_long_is_answered_and_goes_on(up):
     up.script("two/two", "trap '' TERM; while :; do sleep 0.05; done")
-    up.conf(svrs={"one": "one/one", "two": {"cmd": "two/two", "stop": {"timeout": 3}}, "three": "three/three"})
+    up.conf(svrs={"one": "one/one", "two": {"cmd": "two/two", "stop": {"timeout": 8}}, "three": "three/three"})
     assert up.get("reload").exit_code == 0
     assert up.get("restart", "two").exit_code == 0
     pid = up.status("two")["pid"]
-    replies = []
-    asker = threading.Thread(target=lambda: replies.append(up.get("stop", "two")))
-    asker.start()
+    wait_minds(pid)
+    stop = later(up.get, "stop", "two")
     up.wait_state("two", "stopping")
     assert up.get("upgrade", wait=1).text == "SUCCESS\n"
-    asker.join()
-    assert replies[0].status == 503 and "what was asked for goes on" in replies[0].text
+    reply = stop.result(20)
+    assert reply.status == 503 and "what was asked for goes on" in reply.text
     assert up.status("two")["state"] == "stopping"
     assert up.wait_state("two", "down")["last_exit"]["signal"] == "SIGKILL"
     assert not is_alive(pid) and len(up.events(service="two", kind="signal")) == 1
@@ -307,9 +315,10 @@ end)
 
 
 def test_who_is_taken_out_of_the_configuration_ends_first(up):
-    up.script("three/three", "trap 'sleep 0.5; echo ended; exit 0' TERM; while :; do sleep 0.05; done")
+    up.script("three/three", "trap 'sleep 3; echo ended; exit 0' TERM; while :; do sleep 0.05; done")
     assert up.get("restart", "three").exit_code == 0
     pid = up.status("three")["pid"]
+    wait_minds(pid)
     up.conf(svrs={"one": "one/one", "two": "two/two"})
     assert up.get("reload").exit_code == 0 and is_alive(pid)
     assert up.get("upgrade").text == "SUCCESS\n"
