@@ -34,6 +34,7 @@
 #include <uv.h>
 
 #define RETRY_MS 1000
+#define FIRST_LOOK_MS 3000 /* so long who asks waits for it: it may hang */
 #define START_OVER_MS 1000 /* after the first services were started: they are up, or are started again */
 #define PATIENCE_MS 3000   /* for work in threads, at the end */
 
@@ -65,6 +66,7 @@ struct app {
     bool reloading;         /* the manager was told so */
     uint64_t trimmed_after; /* the look at the processes after which memory was given back; 0: none yet */
     uv_timer_t start_over;
+    uv_timer_t first_look; /* active: who asks is kept waiting until it is over */
 };
 
 static bool make_rundir(const struct conf *conf, struct err *err)
@@ -215,6 +217,20 @@ static void trim(struct app *app)
     app->trimmed_after = m->scans;
 }
 
+static void on_first_look(uv_timer_t *timer)
+{
+    uv_timer_stop(timer);
+    http_go_on(CONTAINER_OF(timer, struct app, first_look)->http);
+}
+
+/* What runs on from the monitor before this one is not known yet: an answer would tell of services that are down, and
+ * are not. */
+static void await_first_look(struct app *app)
+{
+    http_hold(app->http);
+    uv_timer_start(&app->first_look, on_first_look, FIRST_LOOK_MS, 0);
+}
+
 /* Before the loop waits. */
 static void on_flush(uv_prepare_t *prepare)
 {
@@ -225,6 +241,8 @@ static void on_flush(uv_prepare_t *prepare)
     upgrade_turn(app->upgrade);
     if (app->reloading) /* a reload is over, well or not, in the turn it began in */
         tell_ready(app);
+    if (app->mon->surveyed && uv_is_active((uv_handle_t *)&app->first_look))
+        on_first_look(&app->first_look);
     trim(app);
 }
 
@@ -259,6 +277,7 @@ static void watch_signals(struct app *app)
     uv_prepare_init(&app->loop, &app->flush);
     uv_prepare_start(&app->flush, on_flush);
     uv_timer_init(&app->loop, &app->start_over);
+    uv_timer_init(&app->loop, &app->first_look);
 }
 
 static void become_next(void *arg, struct request *r)
@@ -475,6 +494,8 @@ int daemon_run(struct loaded *world, const struct confload_input *in, bool *hang
         tell_ready(&app);
         if (app.taken)
             upgrade_answer(app.taken, app.mon);
+        else
+            await_first_look(&app);
         uv_run(&app.loop, UV_RUN_DEFAULT);
     } else {
         fprintf(stderr, "Error: %s\n", err.text);

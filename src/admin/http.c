@@ -199,11 +199,17 @@ bool http_is_quiet(const struct http *h, const struct request *but)
     return true;
 }
 
+void http_hold(struct http *h)
+{
+    for (struct listener *l = h->listeners; l; l = l->next)
+        http_listener_keep_out(l);
+}
+
 void http_wind_down(struct http *h, const struct request *but, bool waiting, const char *why)
 {
     bool deaf = waiting || is_encrypted(h);
-    for (struct listener *l = h->listeners; deaf && !h->winding_down && l; l = l->next)
-        http_listener_keep_out(l);
+    if (deaf && !h->winding_down)
+        http_hold(h);
     h->winding_down = h->calls.last = h->winding_down || deaf;
     call_end(&h->calls, but, waiting, why);
 }

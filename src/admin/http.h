@@ -21,6 +21,9 @@ bool http_listen(struct http *h, const struct conf *conf, struct err *err);
 /* "127.0.0.1:29118" of the first address listened on; owned by h, valid until the next http_listen. */
 const char *http_address(const struct http *h);
 
+/* Keeps those who come waiting, as the kernel has them, until http_go_on. */
+void http_hold(struct http *h);
+
 /* The start is over, and its haste: has it found out by a helper process (-check-http) whether libmicrohttpd can be
  * loaded at all, so that the log says so before anybody asks; then http_let_go. */
 void http_start_over(struct http *h);
@@ -47,7 +50,7 @@ bool http_is_quiet(const struct http *h, const struct request *but);
  * its next answer, until http_go_on. To be called each turn. */
 void http_wind_down(struct http *h, const struct request *but, bool waiting, const char *why);
 
-/* After all it goes on: new connections are taken again. */
+/* New connections are taken again. */
 void http_go_on(struct http *h);
 
 /* What is to be handed over when it is quiet; the caller frees it. The connection of `but` is not among them. NULL: no

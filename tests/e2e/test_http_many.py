@@ -154,8 +154,8 @@ def test_waiting_requests_are_told_when_the_monitor_ends(one):
     assert is_alive(pid)
 
 
-def test_a_stop_before_the_first_look_at_the_processes_holds(make_monitor):
-    """The port is open before it is known what runs already."""
+def test_a_stop_that_comes_with_the_start_holds(make_monitor):
+    """The port is open before it is known what runs already; what is asked there waits for that."""
     monitor = make_monitor()
     monitor.script("run")
     port = free_port()

@@ -3,10 +3,11 @@
 import os
 import shutil
 import subprocess
+import time
 
 import pytest
 from faulty import Faults
-from harness import BINARY, Monitor, is_alive, is_sanitized, kill, wait_until
+from harness import BINARY, Monitor, is_alive, is_sanitized, kill, later, wait_until
 
 UID = 54331
 
@@ -60,6 +61,35 @@ def test_where_others_are_hidden_its_own_are_found(monitor, options):
     monitor.restart(Monitor.kill)
     assert monitor.get("restart", "demo").text == "SUCCESS\n"
     wait_until(lambda: len(monitor.processes("demo")) == 1)
+
+
+def test_who_asks_right_after_a_start_hears_what_runs(monitor):
+    """It is not known before the first look at all processes. Who asks meanwhile waits, but not for ever: for 3 s."""
+    faults = Faults(monitor)
+    stranger = monitor.spawn(["sleep", "1000"])
+    monitor.script("demo/demo")
+    monitor.conf(svrs={"demo": "demo/demo"})
+    monitor.start(env=faults.env)
+    pid, = monitor.wait_up()
+
+    def start_anew():
+        monitor.kill()
+        faults.set(f"hang {stranger.pid}/cmdline 1")
+        monitor.start(wait=False, env=faults.env)
+        wait_until(lambda: monitor.address, what="it listens")
+        began = time.monotonic()
+        return began, later(monitor.status, "demo")
+
+    began, asked = start_anew()
+    wait_until(lambda: time.monotonic() - began > 0.5 or asked.done(), what="it has waited for half a second")
+    assert not asked.done()
+    faults.set()
+    found = asked.result(20)
+    assert (found["state"], found["pid"], found["adopted"]) == ("up", pid, True)
+    began, asked = start_anew()
+    assert asked.result(20)["state"] == "down" and time.monotonic() - began > 2.5
+    faults.set()
+    assert monitor.wait_up() == [pid]
 
 
 def test_a_process_that_can_not_be_looked_at_holds_up_nothing(monitor):
