@@ -228,6 +228,7 @@ static void on_first_look(uv_timer_t *timer)
 static void await_first_look(struct app *app)
 {
     http_hold(app->http);
+    uv_update_time(&app->loop); /* what it took until here is not part of it */
     uv_timer_start(&app->first_look, on_first_look, FIRST_LOOK_MS, 0);
 }
 

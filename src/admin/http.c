@@ -201,22 +201,23 @@ bool http_is_quiet(const struct http *h, const struct request *but)
 
 void http_hold(struct http *h)
 {
-    for (struct listener *l = h->listeners; l; l = l->next)
+    for (struct listener *l = h->listeners; !h->deaf && l; l = l->next)
         http_listener_keep_out(l);
+    h->deaf = true;
 }
 
 void http_wind_down(struct http *h, const struct request *but, bool waiting, const char *why)
 {
-    bool deaf = waiting || is_encrypted(h);
-    if (deaf && !h->winding_down)
+    if (waiting || is_encrypted(h)) {
         http_hold(h);
-    h->winding_down = h->calls.last = h->winding_down || deaf;
+        h->calls.last = true;
+    }
     call_end(&h->calls, but, waiting, why);
 }
 
 void http_go_on(struct http *h)
 {
-    h->winding_down = h->calls.last = false;
+    h->deaf = h->calls.last = false;
     for (struct listener *l = h->listeners; l; l = l->next)
         http_listener_let_in(l);
 }

@@ -48,7 +48,7 @@ static void on_loaded(uv_async_t *async)
     else if (again)
         tell(h, &err);
     for (struct listener *l = h->listeners; l; l = l->next) {
-        if (l->daemon || l->fd < 0 || h->winding_down)
+        if (l->daemon || l->fd < 0 || h->deaf)
             continue;
         if (loaded)
             http_listener_let_in(l);

@@ -145,9 +145,7 @@ static bool may_come(const struct http *h, const struct sockaddr *peer)
 
 static void on_pause(uv_timer_t *timer)
 {
-    struct listener *l = CONTAINER_OF(timer, struct listener, pause);
-    if (!l->http->winding_down)
-        http_listener_let_in(l);
+    http_listener_let_in(CONTAINER_OF(timer, struct listener, pause));
 }
 
 static void pause_accepting(struct listener *l)
@@ -201,7 +199,7 @@ static void on_incoming(uv_poll_t *poll, int status, int events)
 
 void http_listener_let_in(struct listener *l)
 {
-    if (l->fd >= 0)
+    if (l->fd >= 0 && !l->http->deaf)
         uv_poll_start(&l->incoming, UV_READABLE, on_incoming);
 }
 

@@ -52,9 +52,9 @@ struct http {
     int handles;
     struct http_given *given; /* of the program before this one */
     size_t ngiven;
-    bool winding_down; /* takes no new connections */
-    struct hush hush;  /* of what keeps it from waking */
-    char said[256];    /* by libmicrohttpd, last */
+    bool deaf;        /* takes no new connections */
+    struct hush hush; /* of what keeps it from waking */
+    char said[256];   /* by libmicrohttpd, last */
 };
 
 /* What is to be listened with. */

@@ -10,8 +10,8 @@ SECONDS = 90  # for one test; a test that hangs must not hold up the rest
 
 
 def pytest_configure(config):
-    config.addinivalue_line("markers", "alone: it bounds how long something takes by the clock, to less than a second: ctest "
-                                       "runs it beside nothing else, in e2e/alone")
+    config.addinivalue_line("markers", "alone: it bounds how long something takes by the clock, to less than a second: "
+                                       "ctest runs it beside nothing else, in e2e/alone")
 
 
 @pytest.fixture(name="make_monitor")

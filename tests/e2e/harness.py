@@ -45,7 +45,7 @@ Functions     wait_until(predicate, timeout=20, what="") -> its first true value
               wait_minds(pid, SIGTERM): until a service's shell has come to its trap
               wait_past(pid, script): the same for all its traps, and for the `exec sleep` it ends with
               free_port() is_alive(pid) is_running(pid) stat(pid) -> Stat; children(pid) fds(pid) limits(pid)
-              environ_of(pid) cmdline_of(pid) pss_kb(pid)
+              environ_of(pid) cmdline_of(pid) pss_kb(pid) cpu_s(pid)
 Tests never sleep: they wait for a state. Everything started here is ended at the test's end, also when it fails, and
 then it is checked that no monitor ended by itself, and that none of them had anything to tell from a sanitizer.
 """
@@ -76,7 +76,7 @@ POLL = 0.01
 SANITIZER = re.compile(r"(ERROR: \w*Sanitizer|WARNING: \w*Sanitizer|: runtime error: ).*")
 OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
-RESERVED = []
+RESERVED = []  # the sockets of free_port
 
 Stat = collections.namedtuple("Stat", "state ppid pgrp session start_ticks")
 
@@ -187,6 +187,12 @@ def fds(pid):
     return found
 
 
+def cpu_s(pid):
+    """Processor time that it has used, in seconds."""
+    words = _proc(pid, "stat").decode(errors="replace").rpartition(")")[2].split()
+    return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def pss_kb(pid, key="Pss"):
     """Memory that is its own, its share of what it shares included; "Anonymous": without that of files."""
     lines = _proc(pid, "smaps_rollup").decode().splitlines()
@@ -208,7 +214,8 @@ def kill(pid, sig=signal.SIGKILL):
 
 
 def wait_minds(pid, sig=signal.SIGTERM):
-    """Until it has said what is to become of this signal: "up" is who is alive, whether its shell has come to the trap or not."""
+    """Until it has said what is to become of this signal (not SIGHUP, which services ignore from the start): "up" is who is
+    alive, whether its shell has come to the trap or not."""
     def minds():
         found = status_of(pid)
         return (int(found.get("SigCgt", "0"), 16) | int(found.get("SigIgn", "0"), 16)) >> (sig - 1) & 1
@@ -216,8 +223,8 @@ def wait_minds(pid, sig=signal.SIGTERM):
 
 
 def wait_past(pid, script):
-    """Until a shell that runs this script has set its traps, and has become the `sleep` that its last line says, if it does."""
-    for caught in re.findall(r"trap '.*?' (\w+)", script):
+    """Until a shell that runs this script has set its traps, and has become the `sleep` of its last line, if it ends so."""
+    for caught in re.findall(r"^trap (?:'[^']*'|\S+) (\w+)", script, re.MULTILINE):
         wait_minds(pid, signal.Signals[f"SIG{caught}"])
     words = script.splitlines()[-1].rpartition(";")[2].split()
     if words[:2] == ["exec", "sleep"]:

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from harness import BINARY, Monitor, fds, is_alive, is_sanitized, kill, limits, wait_until
+from harness import BINARY, Monitor, cpu_s, fds, is_alive, is_sanitized, kill, limits, wait_until
 
 AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 OTHER_UID = 54321 if os.geteuid() == 0 else os.geteuid()
@@ -379,12 +379,6 @@ def limited(pid, what, number):
     set_limit(number)
     yield
     set_limit("unlimited" if what == "as" else limits(pid)[NAMES[what]][1])
-
-
-def cpu_s(pid):
-    with open(f"/proc/{pid}/stat", encoding="utf-8") as file:
-        words = file.read().rpartition(")")[2].split()
-    return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def test_fork_fails(monitor):

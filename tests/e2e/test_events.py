@@ -52,6 +52,9 @@ def check_journal(monitor):
     for name in {e["service"] for e in events if "service" in e}:
         own = [e["kind"] for e in events if e.get("service") == name and e["kind"] in STATES | {"adopt", "spawn_fail"}]
         assert all(a != b or a in ("starting", "spawn_fail") for a, b in zip(own, own[1:])), f"{name}: {own}"
+        # What fails to start was told as "starting" only if there was a process.
+        assert all(a in ("waiting", "down", "failed", "starting", "stopping", "spawn_fail") for a, b in zip(own, own[1:])
+                   if b == "spawn_fail"), f"{name}: {own}"
     return events
 
 

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import threading
 import time
-from pathlib import Path
 
 import pytest
 from harness import (BINARY, Monitor, children, cmdline_of, environ_of, fds, is_alive, is_running, kill, pids, stat,

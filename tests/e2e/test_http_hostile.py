@@ -13,7 +13,7 @@ import threading
 import time
 
 import pytest
-from harness import Monitor, fds, is_alive, is_sanitized, status_of, wait_until
+from harness import Monitor, cpu_s, fds, is_alive, is_sanitized, status_of, wait_until
 
 DEAF = "trap '' TERM; while :; do sleep 1000; done"
 SERVICES = {"alpha": "run alpha", "beta": "run beta", "spare": {"cmd": "run spare", "autostart": False}}
@@ -373,13 +373,13 @@ def test_ten_thousand_quick_connects(target):
             failed.append(error)
     jobs = [(knock, reset), (knock, socket.socket.close), (ask, 0), (ask, 1)]
     jobs = [threading.Thread(target=run, args=job) for job in jobs]
-    used = cpu_seconds(target.pid)
+    used = cpu_s(target.pid)
     for job in jobs:
         job.start()
     for job in jobs:
         job.join(60)
     assert not failed and not any(job.is_alive() for job in jobs)
-    assert cpu_seconds(target.pid) - used < (60 if is_sanitized() else 5), "however long the clients take"
+    assert cpu_s(target.pid) - used < (60 if is_sanitized() else 5), "however long the clients take"
 
 
 def test_more_connections_than_descriptors_leave_room_for_services(monitor):
@@ -394,18 +394,11 @@ def test_more_connections_than_descriptors_leave_room_for_services(monitor):
         for _ in range(150):
             idle.append(connect(monitor, 2))
     wait_until(lambda: len(fds(monitor.pid)) >= free + 20, what="it has taken what it takes")
-    began = cpu_seconds(monitor.pid)
+    began = cpu_s(monitor.pid)
     monitor.spawn(["kill", "-KILL", str(pid)])
     wait_until(lambda: len(monitor.events(service="alpha", kind="up")) == 2, what="alpha is up again")
     assert not monitor.events(service="alpha", kind="spawn_fail")
     for sock in idle:
         sock.close()
     assert monitor.wait_new_pid("alpha", pid)
-    assert cpu_seconds(monitor.pid) - began < 1
-
-
-def cpu_seconds(pid):
-    """Seconds of CPU it has used."""
-    with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as stat:
-        words = stat.read().rpartition(")")[2].split()
-    return (int(words[11]) + int(words[12])) / 100
+    assert cpu_s(monitor.pid) - began < 1

@@ -9,7 +9,7 @@ import threading
 import time
 
 import pytest
-from harness import fds, free_port, is_sanitized, kill, wait_until
+from harness import fds, free_port, is_sanitized, kill, wait_minds, wait_until
 
 
 def connect(monitor, host=None, room=None):
@@ -178,6 +178,7 @@ def test_one_that_waits_for_its_answer_may_wait(start):
     monitor.script("deaf", "trap '' TERM; while :; do sleep 1000; done")
     monitor.conf(svrs={"deaf": {"cmd": "deaf", "stop": {"timeout": 3}}}, http={"idle_timeout": 1})
     assert monitor.get("reload").status == 200
+    wait_minds(*monitor.wait_up("deaf"))
     assert monitor.get("stop", "deaf").text == "SUCCESS\n"
 
 

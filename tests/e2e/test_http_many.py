@@ -35,7 +35,7 @@ def test_a_timeout_is_a_504_and_holds_up_nobody(one):
     while not waiting[0].done():
         assert monitor.http("/healthz").status == monitor.get("why", "demo").status == 200
         answered += 1
-    assert answered > 20
+    assert answered > 100
     text, as_json = waiting[0].result(), waiting[1].result(10)
     assert (text.status, text.exit_code) == (504, 1)
     assert text.text == "FAIL: demo\ndemo: not done within 5 s; it is stopping\n"
@@ -45,7 +45,7 @@ def test_a_timeout_is_a_504_and_holds_up_nobody(one):
 
 
 def test_what_was_asked_for_goes_on_after_the_timeout(one):
-    monitor = one(SLOW.format(0.5))
+    monitor = one(SLOW.format(3))
     assert monitor.get("stop", "demo", timeout=0.1).status == 504
     monitor.wait_state("demo", "down")
 

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
-from harness import fds, free_port, is_sanitized, pss_kb, wait_until
+from harness import fds, free_port, is_running, is_sanitized, pss_kb, wait_minds, wait_until
 
 STAYS = pytest.mark.skipif(is_sanitized(), reason="the library stays in memory there, see main.c")
 GOES_S = 60  # time enough for it to go, which it does after 20 s
@@ -54,15 +54,9 @@ def test_all_who_come_first_are_answered(quiet):
 
 
 def waiting_at(port):
-    """Connections that nobody has taken yet."""
+    """Connections that nobody has taken yet. None: nobody listens there."""
     rows = [line.split() for line in open("/proc/net/tcp", encoding="ascii").read().splitlines()[1:]]
-    return next(int(row[4].split(":")[1], 16) for row in rows if row[3] == "0A" and row[1].endswith(f":{port:04X}"))
-
-
-def listens(address):
-    with open("/proc/net/tcp", encoding="ascii") as table:
-        return any(row[3] == "0A" and row[1].endswith(f":{int(address.rsplit(':', 1)[1]):04X}")
-                   for row in map(str.split, table))
+    return next((int(row[4].split(":")[1], 16) for row in rows if row[3] == "0A" and row[1].endswith(f":{port:04X}")), None)
 
 
 def test_each_address(make_monitor):
@@ -106,6 +100,7 @@ def test_a_command_that_runs_on_keeps_it(monitor):
     monitor.script("demo/demo", "trap '' TERM\nwhile :; do sleep 0.1; done")
     monitor.conf(svrs={"demo": {"cmd": "demo/demo", "stop": {"timeout": 3}}})
     monitor.start()
+    wait_minds(*monitor.wait_up())
     assert monitor.get("stop", "demo").text == "SUCCESS\n"
 
 
@@ -167,16 +162,18 @@ def test_who_came_to_an_address_that_is_given_up(make_monitor):
     wait_until(lambda: not monitor.has_http(), GOES_S, "it has gone")
     while True:
         former = monitor.address
+        port = int(former.rsplit(":", 1)[1])
         monitor.conf(port=free_port(), lua={"autoreload": True})
         passes(0.1)
         os.kill(monitor.pid, signal.SIGSTOP)
-        if listens(former):
+        wait_until(lambda: not is_running(monitor.pid), what="it is stopped")
+        if waiting_at(port) is not None:
             break
         os.kill(monitor.pid, signal.SIGCONT)  # we were too late: once more
         wait_until(lambda: monitor.address != former, what="it listens elsewhere")  # pylint: disable=cell-var-from-loop
     connection = connect(former)
     connection.request("GET", "/healthz")
-    wait_until(lambda: waiting_at(int(former.rsplit(":", 1)[1])) == 1, what="it waits")
+    wait_until(lambda: waiting_at(port) == 1, what="it waits")
     passes(0.4)
     os.kill(monitor.pid, signal.SIGCONT)
     assert connection.getresponse().read() == b"ok\n"

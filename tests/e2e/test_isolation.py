@@ -6,7 +6,7 @@ import socket
 import threading
 import time
 
-from harness import children, is_sanitized, kill, wait_until
+from harness import children, cpu_s, is_sanitized, kill, wait_until
 
 # What each would do if it were let. True: it is stopped and told so; False: what it did is no error.
 EVIL = {
@@ -132,7 +132,9 @@ def test_what_comes_due_all_at_once_holds_up_nothing(monitor):
     write(monitor, "storm", STORM)
     monitor.conf(lua={"memory_mb": 256, "budget_ms": 5000})
     monitor.start()
+    used = cpu_s(monitor.pid)
     assert monitor.get("timers", timeout=60).status == 200
+    assert cpu_s(monitor.pid) - used < 4
     wait_until(lambda: monitor.get("seen", format="json").json()["ran"] == 30000, what="all timers")
     assert monitor.get("tasks", timeout=60).status == 200
     assert monitor.get("seen", format="json").json()["ran"] == 30000

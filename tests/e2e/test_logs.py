@@ -176,8 +176,8 @@ def test_past_max_size_lines_move_in_parts_and_each_is_there_once(monitor):
     lines = monitor.cli("-log", "fast", "-lines", "1000").stdout.splitlines()
     assert lines == all_lines(log)[-1000:]
     moved = sum(path.stat().st_size for path in older(log))
-    wait_until(lambda: f"fota_monitor_log_rotated_bytes_total {moved}\n" in monitor.http("/metrics").text, what="it is counted")
-    metrics = monitor.http("/metrics").text
+    counted = f"fota_monitor_log_rotated_bytes_total {moved}\n"
+    metrics = wait_until(lambda: counted in (text := monitor.http("/metrics").text) and text, what=counted)
     assert f"fota_monitor_log_rotations_total {len(older(log))}\n" in metrics
     assert "fota_monitor_log_failures_total 0\n" in metrics
     assert not monitor.events(kind="log")

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from harness import cmdline_of, fds, is_sanitized, stat, wait_until
+from harness import fds, is_sanitized, stat, wait_past, wait_until
 
 NAME = r"[a-z_][a-z0-9_]*"
 LABEL = re.compile(r'([a-z_]+)="((?:[^"\\\n]|\\[\\"n])*)"')
@@ -59,7 +59,7 @@ def fixture_running(monitor):
     monitor.conf(svrs={"alpha": "run alpha", ODD: "run odd", "spare": {"cmd": "run spare", "autostart": False}})
     monitor.start()
     for pid in monitor.wait_up("alpha", ODD):
-        wait_until(lambda p=pid: cmdline_of(p) == ["sleep", "1000"], what="its shell has become the service")
+        wait_past(pid, "exec sleep 1000")
     return monitor
 
 

@@ -86,10 +86,14 @@ def test_who_asks_right_after_a_start_hears_what_runs(monitor):
     faults.set()
     found = asked.result(20)
     assert (found["state"], found["pid"], found["adopted"]) == ("up", pid, True)
-    began, asked = start_anew()
-    assert asked.result(20)["state"] == "down" and time.monotonic() - began > 2.5
+    before = time.monotonic()
+    asked = start_anew()[1]
+    assert asked.result(20)["state"] == "down" and time.monotonic() - before > 2.9
+    stop = later(monitor.get, "stop", "demo")
+    monitor.wait_event(kind="command", service="demo")
+    assert is_alive(pid)
     faults.set()
-    assert monitor.wait_up() == [pid]
+    assert stop.result(20).text == "SUCCESS\n" and not is_alive(pid), "it is looked for, and stopped"
 
 
 def test_a_process_that_can_not_be_looked_at_holds_up_nothing(monitor):

@@ -134,8 +134,6 @@ class Terminal:
                 continue
             code, said = self.run(command)
             assert code in CODES.get(bare, {0}), f"{command}: exit code {code}\n{said}"
-            if bare.startswith("./fota_monitor.sh restart"):  # who types the next one is slower than its first look
-                wait_until(lambda: self.run("build/fota_monitor -env dev -status workers")[0] == 0, what="it has looked")
             port = re.search(r"http_server -p (\d+).* &$", bare)
             if port:  # who types the next command is slower than this program
                 wait_until(lambda port=port: self.run(f"curl -so /dev/null http://127.0.0.1:{port[1]}/")[0] == 0,

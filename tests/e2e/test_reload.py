@@ -367,7 +367,7 @@ def test_who_waits_on_the_old_port_is_still_answered(monitor):
     monitor.script("slow", SLOW)
     monitor.conf(port=free_port(), svrs={"slow": "slow"})
     monitor.start()
-    monitor.wait_up()
+    wait_minds(*monitor.wait_up())
     old = monitor.address
     waiting = later(monitor.get, "stop", "slow")
     monitor.wait_state("slow", "stopping")
@@ -516,7 +516,7 @@ def test_a_reload_while_another_one_waits(monitor):
     monitor.script("slow", SLOW)
     monitor.conf(svrs={"slow": "slow 1", "a": "run a"})
     monitor.start()
-    monitor.wait_up()
+    wait_minds(monitor.wait_up("slow")[0])
     monitor.conf(svrs={"slow": "slow 2", "a": "run a"})
     first = later(monitor.get, "reload")
     monitor.wait_state("slow", "stopping")

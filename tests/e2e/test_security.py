@@ -6,7 +6,6 @@ import shutil
 import socket
 import ssl
 import stat as modes
-import subprocess
 from pathlib import Path
 
 import pytest

@@ -14,6 +14,9 @@ import pytest
 from harness import BINARY, is_alive, kill, later, stat, wait_until
 
 SCRIPT = Path(__file__).resolve().parents[2] / "fota_monitor.sh"
+SLOW = """trap 'while [ ! -e go ]; do sleep 0.02; done; exit 0' TERM  # until it may
+echo armed
+while :; do sleep 0.05; done"""
 STUBBORN = "trap '' TERM; echo armed; while :; do sleep 0.05; done"
 
 
@@ -94,7 +97,7 @@ def test_one_that_not_even_sigkill_ends_is_named(up, trap):
 
 
 def test_nothing_is_started_any_more(up):
-    up.script("two/two", "trap 'while [ ! -e go ]; do sleep 0.02; done; exit 0' TERM; echo armed; while :; do sleep 0.05; done")
+    up.script("two/two", SLOW)
     assert up.get("restart", "two").exit_code == 0
     wait_until(lambda: "armed" in up.log("two"))
     shutdown = later(up.get, "shutdown")
@@ -110,7 +113,7 @@ def test_nothing_is_started_any_more(up):
 
 
 def test_who_waits_for_a_start_is_told(up):
-    up.script("two/two", "trap 'while [ ! -e go ]; do sleep 0.02; done; exit 0' TERM; echo armed; while :; do sleep 0.05; done")
+    up.script("two/two", SLOW)
     assert up.get("restart", "two").exit_code == 0
     wait_until(lambda: "armed" in up.log("two"))
     restart = later(up.get, "restart", "two")
@@ -126,7 +129,7 @@ def test_who_waits_for_a_start_is_told(up):
 
 def test_it_goes_on_when_who_asked_hangs_up(up):
     host, port = up.address.rsplit(":", 1)
-    up.script("two/two", "trap 'while [ ! -e go ]; do sleep 0.02; done; exit 0' TERM; echo armed; while :; do sleep 0.05; done")
+    up.script("two/two", SLOW)
     assert up.get("restart", "two").exit_code == 0
     wait_until(lambda: "armed" in up.log("two"))
     with socket.create_connection((host, int(port))) as sock:

@@ -411,7 +411,7 @@ def test_environ_that_needs_a_shell(monitor):
                  svrs={"demo": {"cmd": "demo/demo 'a  b'", "env": {"TWICE": "map"}}})
     monitor.start()
     pid = monitor.wait_state("demo")["pid"]
-    wait_until(lambda: cmdline_of(pid) == ["sleep", "1000"], what="the shell has become the service")
+    wait_past(pid, "exec sleep 1000")
     env = environ_of(pid)
     assert env["WHERE"] == "/x" and env["TWICE"] == "map"
 
@@ -514,7 +514,7 @@ def test_nothing_the_monitor_was_started_with_reaches_a_service(monitor):
         monitor.start(preexec_fn=odd_start, pass_fds=[leaked.fileno()],
                       env={"FOTA_MONITOR_HOME": "/nowhere", "FOTA_MONITOR_X": "1", "OTHER": "kept"})
     pid = monitor.wait_state("demo")["pid"]
-    wait_until(lambda: cmdline_of(pid) == ["sleep", "1000"], what="the shell has become the service")
+    wait_past(pid, "exec sleep 1000")
     assert sorted(fds(pid)) == [0, 1, 2]
     signals = status_of(pid)
     assert int(signals["SigIgn"], 16) == 1 and int(signals["SigBlk"], 16) == 0
@@ -530,7 +530,7 @@ def test_a_monitor_started_with_closed_descriptors(monitor, closed):
     monitor.conf(svrs={"demo": "demo/demo"})
     monitor.start(preexec_fn=lambda: [os.close(fd) for fd in closed])
     pid = monitor.wait_state("demo")["pid"]
-    wait_until(lambda: cmdline_of(pid) == ["sleep", "1000"], what="the shell has become the service")
+    wait_past(pid, "exec sleep 1000")
     log = f"{monitor.root}/demo/fota_monitor.log"
     assert fds(pid) == {0: "/dev/null", 1: log, 2: log}
     assert monitor.log("demo") == "to the log\n"

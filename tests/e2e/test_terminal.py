@@ -121,7 +121,8 @@ def slow_ones(monitor, count=12):
     monitor.script("slow", "trap 'sleep 0.$1; exit 0' TERM; while :; do sleep 0.05; done")
     monitor.conf(svrs={f"s{i:02}": f"slow {i % 3 + 4}" for i in range(count)})
     monitor.start()
-    monitor.wait_up()
+    for pid in monitor.wait_up():
+        wait_minds(pid)
 
 
 def test_progress_is_shown_and_taken_away(monitor):

@@ -35,9 +35,8 @@ class Load:
                     answer = connection.getresponse()
                     body = answer.read()
                     counts["answers"] += 1
-                    # What can't be answered at once (/metrics, of hundreds of services) is put off by an upgrade that has
-                    # waited for others too long already.
-                    if answer.status == 503 and PUT_OFF in body:
+                    # What is answered by a thread is put off by an upgrade that has waited for others too long already.
+                    if answer.status == 503 and path.startswith(("/metrics", "/log")) and PUT_OFF in body:
                         counts["put off by an upgrade"] += 1
                     elif answer.status not in most:
                         problems.append(f"{path}: {answer.status} {body[:200]!r}")
