@@ -12,6 +12,7 @@
 import concurrent.futures
 import json
 import os
+import re
 import struct
 import subprocess
 import sys
@@ -158,13 +159,15 @@ class Journal(threading.Thread):
 
     @property
     def events(self):
-        """All of them; a line that is none has only a key "torn"."""
+        """All of them. A line that a kill tore off while it was written has two keys: "torn", and "number", which was its
+        event's and is not given again (None: it was torn off before that)."""
         found = []
         for line in self.lines:
             try:
                 found.append(json.loads(line))
             except ValueError:
-                found.append({"torn": line})
+                number = re.match(rb'\{"seq":(\d+)', line)
+                found.append({"torn": line, "number": number and int(number[1])})
         return found
 
     def excerpt(self, service, count=40):
@@ -202,6 +205,8 @@ class Judge:
     def judge(self, event):
         if "torn" in event:
             self.torn = True
+            if event["number"] == self.number + 1:  # else it is a part of the number
+                self.number += 1
             return
         seq, kind, name, cause = event["seq"], event["kind"], event.get("service"), event.get("cause", 0)
         if self.torn and not is_new_monitor(event):
