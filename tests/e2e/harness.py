@@ -46,6 +46,7 @@ Functions     wait_until(predicate, timeout=20, what="") -> its first true value
               wait_past(pid, script): the same for all its traps, and for the `exec sleep` it ends with
               free_port() is_alive(pid) is_running(pid) stat(pid) -> Stat; children(pid) fds(pid) limits(pid)
               environ_of(pid) cmdline_of(pid) pss_kb(pid) cpu_s(pid)
+              duration_text(seconds): as the monitor tells it
 Tests never sleep: they wait for a state. Everything started here is ended at the test's end, also when it fails, and
 then it is checked that no monitor ended by itself, and that none of them had anything to tell from a sanitizer.
 """
@@ -185,6 +186,12 @@ def fds(pid):
             with contextlib.suppress(OSError):
                 found[int(number)] = os.readlink(f"/proc/{pid}/fd/{number}")
     return found
+
+
+def duration_text(seconds):
+    """How a short one is told: as clock_duration in src/base/clock.c, up to 10 s."""
+    ms = round(seconds * 1000)
+    return f"{ms} ms" if ms < 100 else f"{ms // 1000}.{ms % 1000 // 100} s"
 
 
 def cpu_s(pid):

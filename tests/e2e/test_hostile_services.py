@@ -11,6 +11,7 @@ import time
 import pytest
 from harness import (BINARY, Monitor, children, cmdline_of, environ_of, fds, is_alive, is_running, kill, pids, stat,
                      status_of, wait_minds, wait_until)
+from unkillable import wait_started_again
 
 AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 BOMBER = 54329  # a user of nobody else: the limit on its processes is for the bomb alone
@@ -283,11 +284,7 @@ def test_one_that_not_even_sigkill_ends(monitor, trap):
     assert monitor.processes("stuck") == [stuck]
     trap.let_go()
     wait_until(lambda: not is_alive(stuck))
-    ended = monitor.wait_event(service="stuck", kind="exit", pid=stuck)
-    # What waited for a file may find none now, and end at once: it is looked for in the journal.
-    new = wait_until(lambda: [e["pid"] for e in monitor.events(service="stuck", kind="starting") if e["seq"] > ended["seq"]],
-                     what="it is started again")
-    assert stuck not in new and len(monitor.processes("stuck")) <= 1
+    wait_started_again(monitor, "stuck", stuck, trap)
 
 
 # ---- a monitor that is kept from running

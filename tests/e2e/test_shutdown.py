@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from harness import BINARY, is_alive, kill, later, stat, wait_until
+from unkillable import wait_started_again
 
 SCRIPT = Path(__file__).resolve().parents[2] / "fota_monitor.sh"
 SLOW = """trap 'while [ ! -e go ]; do sleep 0.02; done; exit 0' TERM  # until it may
@@ -91,9 +92,7 @@ def test_one_that_not_even_sigkill_ends_is_named(up, trap):
     assert up.processes("stuck") == [stuck]
     trap.let_go()
     wait_until(lambda: not is_alive(stuck))
-    new = wait_until(lambda: [e["pid"] for e in up.events(service="stuck", kind="starting") if e["pid"] != stuck],
-                     what="it is started again")
-    assert new and len(up.processes("stuck")) <= 1
+    wait_started_again(up, "stuck", stuck, trap)
 
 
 def test_nothing_is_started_any_more(up):

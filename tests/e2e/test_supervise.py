@@ -7,7 +7,7 @@ import stat as modes
 import time
 
 import pytest
-from harness import (children, cmdline_of, environ_of, fds, is_alive, is_running, kill, limits, stat,
+from harness import (children, cmdline_of, duration_text, environ_of, fds, is_alive, is_running, kill, limits, stat,
                      status_of, wait_gone, wait_past, wait_until)
 
 BURST = 6  # so many ends in a row, then a pause
@@ -76,14 +76,15 @@ def test_a_service_is_up_when_it_is_alive_after_300_ms(monitor):
 
 
 def test_a_service_that_dies_before_300_ms_has_failed_to_start(monitor):
-    monitor.script("demo/demo", "echo no such database >&2; exit 7")
+    monitor.script("demo/demo", "echo no such database >&2; sleep 0.02; exit 7")
     monitor.conf(svrs={"demo": {"cmd": "demo/demo", "autostart": False}})
     monitor.start()
     reply = monitor.get("start", "demo")
     assert reply.status == 500 and reply.exit_code == 1
     assert reply.text.startswith("FAIL: demo\n")
-    ended = monitor.events(kind="exit")[0]["text"]
-    assert ended.startswith("exited with code 7 after ") and ended in reply.text and "no such database" in reply.text
+    seconds = monitor.events(kind="exit")[0]["duration"]
+    assert f"exited with code 7 after {duration_text(seconds)}" in reply.text and "no such database" in reply.text
+    assert 0.02 <= seconds < UP_S
     assert not monitor.events(kind="up")
 
 

@@ -29,6 +29,8 @@ class DeafDisk:
     """A FUSE file system of this process that never answers: as with one of a server that is gone, who asks for a file waits
     in state D. A request that was not read yet would be taken back by SIGKILL. When this process ends, the kernel lets go."""
 
+    lasts = False  # it finds no file any more
+
     def __init__(self, folder):
         self.folder = folder
         self.body = f"exec cat {folder}/file"
@@ -69,10 +71,21 @@ class DeafDisk:
         os.close(self.fd)
 
 
+def wait_started_again(monitor, name, old, trap):
+    """Once it was let go: there is another process, and but one."""
+    ended = monitor.wait_event(service=name, kind="exit", pid=old)
+    started = wait_until(lambda: [e["pid"] for e in monitor.events(service=name, kind="starting")
+                                  if e["seq"] > ended["seq"]], what=f"{name} is started again")
+    assert old not in started and len(monitor.processes(name)) <= 1
+    if trap.lasts:
+        assert wait_until(lambda: monitor.processes(name)) == [monitor.wait_state(name)["pid"]]
+
+
 class Frozen:
     """A frozen group of processes, where SIGKILL waits for the thaw (cgroup v1)."""
 
     body = "exec sleep 1000"
+    lasts = True  # what is started after it was let go
 
     def __init__(self, folder):
         self.group = Path(tempfile.mkdtemp(prefix=f"{folder.parent.name}-", dir=FREEZER))  # one host may run it twice

@@ -95,8 +95,8 @@ class Workers:
         return sum(n for n, _ in results), [f"there were two: {p}" for p in problems] + [p for _, p in results if p]
 
     def wait_rotated(self, limit, names=None):
-        """When nobody writes any more: until no rotation is under way, nor due for a log of more than `limit` bytes. Who
-        judges during one finds lines that are in no file he knows of."""
+        """When nobody writes any more: until no rotation is under way, nor due for a log (of these names) of more than
+        `limit` bytes. Who judges during one finds lines that are in no file he knows of."""
         def is_under_way(name):
             return any(file.startswith(".") for file in os.listdir(self.root / name))
 
@@ -106,7 +106,8 @@ class Workers:
             return sum(len(line) for line in lines if not line.startswith(b"--- earlier lines are in ")) > limit
 
         def busy():
-            return [n for n in names or self.names if is_under_way(n) or is_due(n) or is_under_way(n)]
+            return [n for n in self.names
+                    if is_under_way(n) or (not names or n in names) and is_due(n) or is_under_way(n)]
         harness.wait_until(lambda: not busy(), timeout=60, what=lambda: f"no rotation is under way or due; {busy()}")
 
     def moved(self, name):
