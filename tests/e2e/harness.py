@@ -44,6 +44,7 @@ Functions     wait_until(predicate, timeout=20, what="") -> its first true value
               later(function, *args, **kwargs) -> a Future: it is called in a thread of its own
               wait_minds(pid, SIGTERM): until a service's shell has come to its trap
               wait_past(pid, script): the same for all its traps, and for the `exec sleep` it ends with
+              wait_asleep(pid, seconds): until it is that `sleep`, and sleeps
               free_port() is_alive(pid) is_running(pid) stat(pid) -> Stat; children(pid) fds(pid) limits(pid)
               environ_of(pid) cmdline_of(pid) pss_kb(pid) cpu_s(pid)
               duration_text(seconds): as the monitor tells it
@@ -229,13 +230,20 @@ def wait_minds(pid, sig=signal.SIGTERM):
     wait_until(minds, what=lambda: f"{pid} catches or ignores {signal.Signals(sig).name}")
 
 
+def wait_asleep(pid, seconds):
+    """Until it is a `sleep` that sleeps: before that it still has the files of its own start open."""
+    def look():
+        return cmdline_of(pid) == ["sleep", str(seconds)] and (found := stat(pid)) and found.state == "S"
+    wait_until(look, what=lambda: f"it sleeps {seconds} s; it is {cmdline_of(pid)}, {stat(pid)}")
+
+
 def wait_past(pid, script):
-    """Until a shell that runs this script has set its traps, and has become the `sleep` of its last line, if it ends so."""
+    """Until a shell that runs this script has set its traps, and sleeps in the `exec sleep` of its last line, if it ends so."""
     for caught in re.findall(r"^trap (?:'[^']*'|\S+) (\w+)", script, re.MULTILINE):
         wait_minds(pid, signal.Signals[f"SIG{caught}"])
     words = script.splitlines()[-1].rpartition(";")[2].split()
     if words[:2] == ["exec", "sleep"]:
-        wait_until(lambda: cmdline_of(pid) == words[1:], what=lambda: f"{words}; it is {cmdline_of(pid)}")
+        wait_asleep(pid, words[2])
 
 
 def wait_gone(*pids):

@@ -9,7 +9,7 @@ import stat as modes
 from pathlib import Path
 
 import pytest
-from harness import BINARY, Monitor, cmdline_of, environ_of, fds, is_alive, kill, pids, status_of, wait_until
+from harness import BINARY, Monitor, cmdline_of, environ_of, fds, is_alive, kill, pids, status_of, wait_asleep, wait_until
 
 AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 NOBODY = 65534
@@ -81,9 +81,11 @@ def test_nothing_of_the_monitor_reaches_what_it_starts(monitor):
         for name in ("demo", "more"):
             log = f"{monitor.root}/{name}/fota_monitor.log"
             pid, = monitor.processes(name)
+            wait_asleep(pid, 1000)
             assert_clean(monitor, pid, token, {0: "/dev/null", 1: log, 2: log})
             assert environ_of(pid)["FOTA_MONITOR_SERVICE"] == f"{monitor.home}:test/{name}"
         for pid in helpers:
+            wait_asleep(pid, 98765)
             found = fds(pid)
             assert set(found) == {0, 1, 2} and found[0] == "/dev/null" and found[1].startswith("pipe:")
             assert_clean(monitor, pid, token, found)

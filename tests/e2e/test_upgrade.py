@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 from harness import (BINARY, children, environ_of, fds, is_alive, is_sanitized, kill, later, limits, stat,
-                     wait_minds, wait_until)
+                     wait_asleep, wait_minds, wait_until)
 
 
 TLS = Path(__file__).parent / "tls"
@@ -138,9 +138,11 @@ def test_no_descriptor_is_lost_or_left(up):
     # The lock is held by what is being started too, until it can be told for what it is.
     assert before.count(str(up.home / "run" / "test.lock")) == 2
     assert up.get("restart", "one").exit_code == 0
-    held = fds(up.status("one")["pid"])
+    one = up.wait_up("one")[0]
+    wait_asleep(one, 1000)
+    held = fds(one)
     assert set(held) == {0, 1, 2}, held
-    assert not any(key.startswith("FOTA_MONITOR_STATE") for key in environ_of(up.status("one")["pid"]))
+    assert not any(key.startswith("FOTA_MONITOR_STATE") for key in environ_of(one))
 
 
 @pytest.mark.parametrize("before", [None, "glibc.malloc.tcache_count=0"], ids=["by hand", "by fota_monitor.sh"])
