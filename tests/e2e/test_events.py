@@ -236,6 +236,7 @@ def test_why_it_is_up(monitor):
                         rf"  because {TIME} the monitor \S+ started, pid {monitor.pid}\n", done.stdout), done.stdout
 
 
+@pytest.mark.alone  # who takes 300 ms for its 20 was up
 def test_why_it_waits(monitor):
     start_one(monitor, "echo no database; sleep 0.02; exit 3")
     monitor.wait_state("demo", "waiting")

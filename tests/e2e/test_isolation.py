@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 
+import pytest
 from harness import children, cpu_s, is_sanitized, kill, wait_until
 
 # What each would do if it were let. True: it is stopped and told so; False: what it did is no error.
@@ -68,6 +69,7 @@ fm.command{ name = "seen", help = "how many", run = function() return { seen = s
 """
 
 
+@pytest.mark.alone
 def test_whatever_a_script_does_the_monitor_goes_on(monitor):
     for i, code in enumerate(EVIL):
         write(monitor, f"evil{i}", f'fm.command{{ name = "evil{i}", help = "?", run = function() {code} end }}\n')
