@@ -371,9 +371,9 @@ Stop the monitor:    $me stop dev      (services that run then keep running)
 END
 }
 
-# run_tests FOLDER LOG: one more at a time than there are processors, as most tests wait most of the time.
+# run_tests FOLDER LOG: two more at a time than there are processors, as most tests wait most of the time.
 run_tests() {
-    ctest --test-dir "$1" -j $(($(nproc) + 1)) --output-on-failure --no-tests=error 2>&1 9<&- | tee "$2"
+    ctest --test-dir "$1" -j $(($(nproc) + 2)) --output-on-failure --no-tests=error 2>&1 9<&- | tee "$2"
 }
 
 run_all() {
@@ -382,8 +382,12 @@ run_all() {
     quietly "configuring build/ (release)" configure "$here/build" -DCMAKE_BUILD_TYPE=Release -DFM_SANITIZE= \
         -DBUILD_TESTING=ON || exit 1
     quietly "building" cmake --build "$here/build" || exit 1
+    # CMake can't go on with another compiler where it began with one.
+    grep -qs '^CMAKE_C_COMPILER:.*=.*clang$' "$here/build-san/CMakeCache.txt" ||
+        rm -rf -- "$here/build-san/CMakeCache.txt" "$here/build-san/CMakeFiles"
     quietly "configuring build-san/ (address and undefined behaviour sanitizers)" configure "$here/build-san" \
-        -DCMAKE_BUILD_TYPE=Debug -DFM_SANITIZE=address,undefined -DBUILD_TESTING=ON || exit 1
+        -DCMAKE_C_COMPILER=clang -DCMAKE_BUILD_TYPE=Debug -DFM_SANITIZE=address,undefined -DFM_FUZZ=ON \
+        -DBUILD_TESTING=ON || exit 1
     quietly "building" cmake --build "$here/build-san" || exit 1
 
     logs=$(mktemp -d) || exit 1

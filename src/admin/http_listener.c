@@ -312,11 +312,13 @@ bool http_listener_wake(struct listener *l, struct err *err)
 /* One that the program before this one listened on there, to be closed by the caller; -1: none. */
 static int take_listening(const struct http *h, const char *address, int port, int *actual)
 {
-    for (const struct http_given *g = h->given; g < h->given + h->ngiven; g++)
+    for (size_t i = 0; i < h->ngiven; i++) {
+        const struct http_given *g = &h->given[i];
         if (g->listens && !strcmp(g->address, address) && (!port || port == g->port)) {
             *actual = g->port;
             return fcntl(g->fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
         }
+    }
     return -1;
 }
 

@@ -64,7 +64,9 @@ void procfs_boot(char *out, size_t size)
     id[MAX(n, 0)] = 0;
     id[strcspn(id, "\n")] = 0;
     procfs_stat(1, &init); /* where it may not be looked at: 0, every time */
-    snprintf(out, size, id[0] ? "%s/%" PRIu64 : "", id, init.start_ticks);
+    out[0] = 0;
+    if (id[0])
+        snprintf(out, size, "%s/%" PRIu64, id, init.start_ticks);
 }
 
 /* What was passed over for a reason that goes by might be just what is looked for: the table says so. */

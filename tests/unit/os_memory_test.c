@@ -129,7 +129,7 @@ int main(void)
         cmocka_unit_test(free_heap_is_given_back),
         cmocka_unit_test(unused_stack_is_given_back),
     };
-#if defined __SANITIZE_ADDRESS__
+#ifdef FM_SANITIZED
     return 0; /* its heap and stacks are its own */
 #endif
     memory_begin();

@@ -187,8 +187,8 @@ static const char *const slow[] = {
     "string.byte(('x'):rep(1e6), 1, -1)",
     "utf8.codepoint(('x'):rep(1e6), 1, -1)",
     "string.format(('%s'):rep(2000), table.unpack({}, 1, 2000))",
-    "local s = ('\\n'):rep(4e6) string.format(('%q'):rep(100), table.unpack(setmetatable({}, {__index = function() "
-    "return s end}), 1, 100))",
+    ("local s = ('\\n'):rep(4e6) string.format(('%q'):rep(100), table.unpack(setmetatable({}, {__index = function() "
+     "return s end}), 1, 100))"),
     "string.pack('c4000000000', '')",
     "string.pack(('c4000000'):rep(100), table.unpack({}, 1, 100))",
     "string.pack(('x'):rep(4e6))",

@@ -199,8 +199,8 @@ static void test_budget(void **state)
         "local function f() pcall(f) return f() end f()",
         "repeat until coroutine.wrap(function() while true do end end)()",
         "local co = coroutine.wrap(function() while true do pcall(coroutine.yield) end end) while true do co() end",
-        "local t = setmetatable({}, {__index = function(t, k) return t[k + 1] end})\n"
-        "while true do pcall(function() return t[1] end) end",
+        ("local t = setmetatable({}, {__index = function(t, k) return t[k + 1] end})\n"
+         "while true do pcall(function() return t[1] end) end"),
         "local t <close> = setmetatable({}, {__close = function() while true do end end}) while true do end",
         "table.sort({1, 2, 3}, function() while true do end end)",
         "error(setmetatable({}, {__tostring = function() while true do end end}))",
@@ -257,8 +257,8 @@ static void test_heavy_instructions(void **state)
         "local a = ('x'):rep(3000000) while true do pcall(function() return a .. a end) end",
         "local t = {} for i = 1, 100000 do t[i] = i end for i = 1, 100000 do t[i] = nil end while true do next(t) end",
         "local t = {} t.__call = setmetatable(t, t) t()",
-        "local t, c = {}, coroutine.wrap(function() local a = ('\\0'):rep(4000000) local b = a .. 'x'\n"
-        "  while true do coroutine.yield(a < b) end end) while true do c() end",
+        ("local t, c = {}, coroutine.wrap(function() local a = ('\\0'):rep(4000000) local b = a .. 'x'\n"
+         "  while true do coroutine.yield(a < b) end end) while true do c() end"),
     };
     struct vm *vm = vm_new(64, &err);
     assert_non_null(vm);
