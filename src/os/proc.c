@@ -377,8 +377,9 @@ bool proc_reap(struct proc *p, bool kill_group, struct proc_exit *out)
         return false;
     *out = (struct proc_exit){.code = -1, .cpu_ms = -1, .max_rss_kib = -1};
     if (p->child) {
-        /* Until it is collected its number is taken, and so the group of that number is its own. */
-        if (kill_group && p->leader)
+        /* Until it is collected its number is taken, and so the group of that number is its own. Asked again, it may
+         * have been collected. */
+        if (kill_group && p->leader && !p->ended)
             kill(-p->pid, SIGKILL);
         ask_child(p, out);
         p->ended = true;
